@@ -1,0 +1,183 @@
+"""Writes the pages of docs/reference that are made from the source; a test keeps them current.
+
+python tools/gen_reference.py            write them
+python tools/gen_reference.py --check    say which are not current, exit code 1
+"""
+
+import argparse
+import ast
+import contextlib
+import inspect
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "covey"
+REFERENCE = ROOT / "docs" / "reference"
+_MADE = "*Made from the source by `make docs`; do not edit.*"
+
+sys.path.insert(0, str(ROOT))
+
+
+def _help_of(*words: str) -> str:
+    from covey.cli.main import main
+
+    # As on a terminal of 80 columns, whoever runs this.
+    for name in ("COVEY_CLUSTER", "COVEY_HOME"):
+        os.environ.pop(name, None)
+    os.environ["COLUMNS"] = "80"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = main([*words, "--help"])
+    assert code == 0, f"covey {' '.join(words)} --help ended with {code}"
+    return printed.getvalue().rstrip()
+
+
+def commands_page() -> str:
+    """cli.md: what `--help` prints, for covey and each of its commands."""
+    from covey.cli.tree import COMMANDS
+
+    lines = ["# Commands", "", _MADE, "", "```text", _help_of(), "```"]
+    for name in COMMANDS:
+        lines += ["", f"## covey {name}", "", "```text", _help_of(name), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def errors_page() -> str:
+    """errors.md: the tree of errors, and what each says."""
+    import covey.errors as errors
+
+    tree = inspect.cleandoc(errors.__doc__ or "").split("\n\n")[1]
+    lines = ["# Errors", "", _MADE, ""]
+    lines += [
+        "Every error that covey raises. A leaf is also the builtin that one would catch; data is"
+    ]
+    lines += [
+        "in attributes. On the command line each is one line, and `-v` adds where it came from."
+    ]
+    lines += [
+        "",
+        "```text",
+        inspect.cleandoc(tree),
+        "```",
+        "",
+        "| error | says | retryable |",
+        "|---|---|---|",
+    ]
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, errors.CoveyError):
+            says = " ".join((kind.__doc__ or "").split())
+            lines.append(f"| `{name}` | {says} | {'yes' if kind.retryable else ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def limits_page() -> str:
+    """limits.md: every documented constant of the source."""
+    lines = ["# Limits and other constants", "", _MADE, ""]
+    lines += ["Every queue, wait, retry and payload has a limit, and the limit has a name."]
+    for path in sorted(SOURCE.rglob("*.py")):
+        found = _constants(path)
+        if found:
+            lines += [
+                "",
+                f"## {path.relative_to(SOURCE).as_posix()}",
+                "",
+                "| name | value | |",
+                "|---|---|---|",
+            ]
+            lines += [f"| `{name}` | `{value}` | {sentence} |" for name, value, sentence in found]
+    return "\n".join(lines) + "\n"
+
+
+def _constants(path: Path) -> list[tuple[str, str, str]]:
+    """(name, value, sentence) of upper-case constants with numbers and a `#:` comment above."""
+    text = path.read_text(encoding="utf-8")
+    source = text.splitlines()
+    found: list[tuple[str, str, str]] = []
+    for node in ast.parse(text).body:
+        name, value = _assigned(node)
+        if value is None or not name.isupper() or name.startswith("_"):
+            continue
+        if not all(
+            isinstance(n, ast.Constant | ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop)
+            for n in ast.walk(value)
+        ):
+            continue
+        comment: list[str] = []
+        line = node.lineno - 2
+        while line >= 0 and source[line].startswith("#:"):
+            comment.insert(0, source[line].removeprefix("#:").strip())
+            line -= 1
+        if comment and not isinstance(getattr(value, "value", 0), str):
+            found.append((name, ast.unparse(value), " ".join(comment).replace("|", "\\|")))
+    return found
+
+
+def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id, node.value
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id, node.value
+    return "", None
+
+
+def settings_page() -> str:
+    """settings.md: what the environment sets, from the fields of Settings."""
+    text = (SOURCE / "settings.py").read_text(encoding="utf-8")
+    body = text.split("class Settings:")[1].split("@property")[0]
+    fields = re.findall(r"((?:    #: .*\n)+)    (\w+): (\w+)(?: = (.+))?\n", body)
+    lines = [
+        "# Settings",
+        "",
+        _MADE,
+        "",
+        "A flag wins over the environment, the environment over the default.",
+    ]
+    lines += ["", "| setting | default | |", "|---|---|---|"]
+    for comment, name, _, default in fields:
+        sentence = " ".join(
+            part.strip().removeprefix("#:").strip() for part in comment.splitlines()
+        )
+        lines.append(f"| {name} | {default or ''} | {sentence} |")
+    return "\n".join(lines) + "\n"
+
+
+def conformance_page() -> str:
+    """conformance.md: the table of 40 capabilities."""
+    from tests.conformance.table import page
+
+    return page()
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": commands_page,
+    "errors.md": errors_page,
+    "limits.md": limits_page,
+    "settings.md": settings_page,
+    "conformance.md": conformance_page,
+}
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Writes the generated pages of docs/reference.")
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if not current")
+    check = parser.parse_args().check
+    stale: list[str] = []
+    for name, make in PAGES.items():
+        path, text = REFERENCE / name, make()
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    print(f"{'not current' if check else 'written'}: {', '.join(stale) or 'nothing'}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
