@@ -1,0 +1,8 @@
+"""`python -m covey`: the same as the command `covey`."""
+
+import sys
+
+from covey.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is decided: pure state machines, `handle(event, now) -> [action]`."""

@@ -1,0 +1,360 @@
+"""Which line gets the free slots of an agent: starts of granted tasks, and claims for reservations.
+
+Laws: one claim at most is outstanding per scheduler; a claim holds slots for CLAIM_LIMIT_S at most,
+and against other claims only: a granted task that is as urgent takes any free slot. A scheduler
+that owes an answer gets no second claim, void or not. The front line that waits for several slots
+is passed for BACKFILL_MAX_S at most.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from covey.core.claims import CLAIM_LIMIT_S, CLAIM_MAX
+from covey.core.queueing import QueuePolicy
+from covey.core.reservations import Work
+from covey.core.slots import Run, SlotTable
+
+#: Seconds for which the front line that waits for several slots lets others pass.
+BACKFILL_MAX_S = 1.0
+#: Least seconds between two looks whether it is time to claim ahead.
+AHEAD_STEP_S = 0.0002
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A claim that its scheduler has not answered. `charged_s` is given back then."""
+
+    work: Work
+    at: float
+    room: int = 0
+    slots: int = 0
+    charged_s: float = 0.0
+    is_void: bool = False
+
+
+class Serving:
+    """The lines that wait, the claims that are out, and who is next."""
+
+    def __init__(self, slots: SlotTable, policy: QueuePolicy, *, multi_get: bool = True) -> None:
+        self.slots = slots
+        self.policy = policy
+        self._multi_get = multi_get
+        self._waiting: dict[tuple[str, int, int], Work] = {}
+        #: scheduler -> the claim that it owes an answer to
+        self.claims: dict[str, Claim] = {}
+        #: scheduler -> seconds from claim to grant
+        self.round_trip_s: dict[str, float] = {}
+        #: scheduler -> why nothing is claimed from it
+        self.barred: dict[str, str] = {}
+        self.load1: float | None = None
+        self.memfree_bytes: int | None = None
+        self._order = 0
+        self._blocked: Work | None = None
+        self._blocked_until = 0.0
+        self._is_firm = False
+        self._ahead_at: float | None = None
+
+    # -- what waits
+
+    def touch(self, work: Work) -> None:
+        """The line changed: it waits now, or no more."""
+        key = work.scheduler, work.job, work.shape
+        if not work.is_waiting:
+            self._waiting.pop(key, None)
+            if self._blocked is work:
+                self._blocked = None
+        elif key not in self._waiting:
+            self._waiting[key] = work
+            self.renew(work)
+
+    def renew(self, work: Work) -> None:
+        """To the end of the line of its equals."""
+        self._order += 1
+        work.order = self._order
+
+    def forget(self, work: Work) -> None:
+        """The line is gone, whatever waited in it."""
+        self._waiting.pop((work.scheduler, work.job, work.shape), None)
+        if self._blocked is work:
+            self._blocked = None
+        claim = self.claims.get(work.scheduler)
+        if claim is not None and claim.work is work:
+            self._close(claim)
+
+    # -- claims
+
+    @property
+    def held(self) -> int:
+        """Slots that claims hold."""
+        return sum(claim.slots for claim in self.claims.values())
+
+    @property
+    def room(self) -> int:
+        """Slots that are free and not held by a claim."""
+        return max(0, self.slots.free - self.held)
+
+    def answered(self, scheduler: str, job: int, shape: int, now: float, granted: bool) -> None:
+        """The scheduler spoke of this shape (0 = the whole job): no answer to it is owed."""
+        claim = self.claims.get(scheduler)
+        if claim is None or claim.work.job != job or shape not in (0, claim.work.shape):
+            return
+        if granted:
+            claim.work.pace.grew()
+            if not claim.is_void:
+                took = now - claim.at
+                before = self.round_trip_s.get(scheduler, took)
+                self.round_trip_s[scheduler] = before + (took - before) / 4
+        self._close(claim)
+
+    def drop_claim(self, scheduler: str) -> None:
+        """A new session, or the scheduler is gone: nobody will answer."""
+        claim = self.claims.get(scheduler)
+        if claim is not None:
+            self._close(claim)
+
+    def drop_scheduler(self, scheduler: str) -> None:
+        """It is gone: nothing of it is remembered here."""
+        self.drop_claim(scheduler)
+        self.barred.pop(scheduler, None)
+        self.round_trip_s.pop(scheduler, None)
+
+    def _close(self, claim: Claim) -> None:
+        self.policy.charge(claim.work, -claim.charged_s)
+        del self.claims[claim.work.scheduler]
+
+    def void_overdue(self, now: float) -> None:
+        """Claims past their limit hold no slots any more; the answer is still owed."""
+        for claim in self.claims.values():
+            if not claim.is_void and now >= claim.at + CLAIM_LIMIT_S:
+                claim.is_void = True
+                claim.slots = 0
+                self.policy.charge(claim.work, -claim.charged_s)
+                claim.charged_s = 0.0
+                self.renew(claim.work)
+
+    # -- who is next
+
+    def wake_at(self) -> Iterator[float]:
+        """Times at which serving has something to do by itself."""
+        for claim in self.claims.values():
+            if not claim.is_void:
+                yield claim.at + CLAIM_LIMIT_S
+        if self._blocked is not None and not self._is_firm:
+            yield self._blocked_until
+        if self._ahead_at is not None:
+            yield self._ahead_at
+
+    def serve(self, now: float) -> tuple[list[Run], list[Claim]]:
+        """Give the free slots away.
+
+        Returns:
+            Chunks to start, and claims to send; both are entered in the books already.
+        """
+        runs: list[Run] = []
+        asked: dict[str, Claim] = {}
+        passed: list[Work] = []
+        self._ahead_at = None
+        if self._blocked is not None and now >= self._blocked_until:
+            self._is_firm = True
+        may_ask_ahead = True
+        while self.slots.free:
+            work = self._front(asked, passed)
+            if work is None:
+                break
+            need = min(work.terms.slots, self.slots.count)
+            spare = self._spare(work, asked)
+            if spare < need:
+                if need > 1 and not self._may_pass(work, now):
+                    may_ask_ahead = False
+                    break
+                passed.append(work)
+            else:
+                if self._blocked is work:
+                    self._blocked = None
+                if self._may_start(work):
+                    runs.append(self._start(work, need, spare, now))
+                else:
+                    self._ask(work, asked, need, 1, now)
+        if may_ask_ahead and not asked:
+            self._ask_ahead(asked, now)
+        return runs, self._commit(asked)
+
+    def _front(
+        self, asked: dict[str, Claim], passed: list[Work], *, ahead: bool = False
+    ) -> Work | None:
+        """Who is next for a slot; with `ahead`, for a claim before a slot is free."""
+        best: Work | None = None
+        best_key: tuple[float, ...] = ()
+        for work in self._waiting.values():
+            if work in passed:
+                continue
+            if not ahead and self._may_start(work):
+                late = 0
+            elif self._may_ask(work, asked, ahead=ahead):
+                late = 1
+            else:
+                continue
+            key = (-self.policy.urgency(work), late, *self.policy.rank(work))
+            if best is None or key < best_key:
+                best, best_key = work, key
+        return best
+
+    def _may_start(self, work: Work) -> bool:
+        return work.queued > 0 and self.is_open(work) and self._headroom(work) > 0
+
+    def _may_ask(self, work: Work, asked: dict[str, Claim], *, ahead: bool) -> bool:
+        if work.level <= 0 or work.is_dormant or work.terms.slots > self.slots.count:
+            return False
+        if work.scheduler in self.claims or work.scheduler in self.barred:
+            return False
+        if not self.is_open(work):
+            return False
+        if ahead:
+            # It takes over the slots of its own job: the limit holds when they are started.
+            return self._headroom(work) > 0 or self.slots.runs_of(work.scheduler, work.job) > 0
+        mine = asked.get(work.scheduler)
+        if mine is None:
+            return self._headroom(work) > 0
+        most = CLAIM_MAX if work.is_standing else min(work.level, CLAIM_MAX)
+        claimed = mine.slots // work.terms.slots
+        return mine.work is work and mine.room < most and claimed < self._headroom(work)
+
+    def _headroom(self, work: Work) -> int:
+        """Chunks of the job that may be started beside those that run (Shape.limit)."""
+        if not work.terms.limit:
+            return self.slots.count
+        return work.terms.limit - self.slots.runs_of(work.scheduler, work.job)
+
+    def is_open(self, work: Work) -> bool:
+        """Whether load and free memory of the machine let the shape start. No gauge = yes."""
+        terms = work.terms
+        if terms.load_max and self.load1 is not None and self.load1 > terms.load_max:
+            return False
+        free = self.memfree_bytes
+        return not (terms.memfree_bytes and free is not None and free < terms.memfree_bytes)
+
+    def _spare(self, work: Work, asked: dict[str, Claim]) -> int:
+        """Free slots for this line: claims hold theirs against claims and less urgent tasks."""
+        claims = [*self.claims.values(), *asked.values()]
+        if self._may_start(work):
+            mine = self.policy.urgency(work)
+            claims = [claim for claim in claims if self.policy.urgency(claim.work) > mine]
+        return self.slots.free - sum(claim.slots for claim in claims)
+
+    def _may_pass(self, work: Work, now: float) -> bool:
+        """Whether others may still pass the line that waits for several slots."""
+        if self._blocked is None:
+            self._blocked = work
+            self._blocked_until = now + BACKFILL_MAX_S
+            self._is_firm = False
+        return not (self._is_firm and self._blocked is work)
+
+    # -- starting and asking
+
+    def _start(self, work: Work, need: int, spare: int, now: float) -> Run:
+        most = 1
+        if work.terms.may_chunk and need == 1:
+            # Shared with the other free slots, and a part kept for those that are free soon.
+            share = max(spare, (self.slots.count + 1) // 2)
+            most = min(work.pace.chunk_max(), -(-work.queued // share))
+        run = self.slots.start(work, work.take(most), need, now)
+        self.touch(work)
+        return run
+
+    def _ask(self, work: Work, asked: dict[str, Claim], need: int, slots: int, now: float) -> None:
+        """Ask for one more share (`slots` shares of which `need` slots are held)."""
+        claim = asked.setdefault(work.scheduler, Claim(work, now))
+        share = self._share(work) * slots
+        most = CLAIM_MAX if work.is_standing else min(work.level, CLAIM_MAX)
+        tasks = min(share, most - claim.room)
+        claim.room += tasks
+        claim.slots += need
+        cost = tasks * work.pace.guess_s * work.terms.slots
+        claim.charged_s += cost
+        self.policy.charge(work, cost)
+
+    def _share(self, work: Work) -> int:
+        if not self._multi_get or work.terms.slots > 1 or not work.terms.may_wait:
+            return 1
+        return work.pace.per_slot(self.round_trip_s.get(work.scheduler, 0.0))
+
+    def _ask_ahead(self, asked: dict[str, Claim], now: float) -> None:
+        """All slots work on short tasks: claim when less than a round trip of work is left."""
+        if self.slots.free or not self._multi_get:
+            return
+        if all(work.scheduler in self.claims for work in self._waiting.values()):
+            return
+        soon = [run for run in self.slots.runs.values() if run.work.pace.is_short]
+        if not soon:
+            return
+        long = [
+            work
+            for work in self._waiting.values()
+            if not (work.pace.is_short and work.terms.slots == 1 and work.terms.may_wait)
+        ]
+        work = self._front(asked, long, ahead=True)
+        if work is None:
+            return
+        left = self._left_s(soon, now)
+        round_trip_s = self.round_trip_s.get(work.scheduler)
+        if left is None or round_trip_s is None:
+            return
+        if left <= round_trip_s:
+            slots = min(len(soon), work.terms.limit) if work.terms.limit else len(soon)
+            self._ask(work, asked, 0, slots, now)
+        else:
+            self._ahead_at = now + max(left - round_trip_s, AHEAD_STEP_S)
+
+    def _left_s(self, soon: list[Run], now: float) -> float | None:
+        """Seconds of work that each slot with short tasks still has; None = long ones wait."""
+        left = 0.0
+        for run in soon:
+            each = run.work.pace.task_s or 0.0
+            left += max(0.0, (len(run.ids) - run.ended) * each - (now - run.moved_at))
+        for work in self._waiting.values():
+            if work.queued:
+                if not work.pace.is_short:
+                    return None
+                left += work.queued * (work.pace.task_s or 0.0)
+        return left / len(soon)
+
+    def _commit(self, asked: dict[str, Claim]) -> list[Claim]:
+        for scheduler, claim in asked.items():
+            self.claims[scheduler] = claim
+            work = claim.work
+            if work.is_standing:
+                self.renew(work)
+            else:
+                work.level -= claim.room
+                self.touch(work)
+        return list(asked.values())
+
+    # -- telling
+
+    def why_not(self, work: Work) -> str:
+        """Why nothing of this line is started or claimed now; "" = it is not stuck."""
+        if not work.is_waiting:
+            return "the scheduler has no task for it now" if work.is_dormant else ""
+        reasons = {
+            f"needs {work.terms.slots} slots, there are {self.slots.count}": (
+                work.terms.slots > self.slots.count
+            ),
+            "too little memory is free, or the load is too high": not self.is_open(work),
+            f"{work.terms.limit} of its tasks run already": self._headroom(work) <= 0,
+            self.barred.get(work.scheduler, ""): not work.queued and work.scheduler in self.barred,
+            "the scheduler has not answered a claim": work.scheduler in self.claims,
+            "no slot is free": self.slots.free < work.terms.slots,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
+
+    def check(self) -> None:
+        """The laws, as assertions."""
+        self.slots.check()
+        for key, work in self._waiting.items():
+            assert key == (work.scheduler, work.job, work.shape)
+            assert work.is_waiting
+        for scheduler, claim in self.claims.items():
+            assert claim.work.scheduler == scheduler
+            assert claim.slots >= 0
+            assert not (claim.is_void and claim.slots)
+        assert self._blocked is None or self._blocked.is_waiting

@@ -1,0 +1,105 @@
+"""What a user submits: the job, its policies, and the shapes its tasks come in."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class JobState(StrEnum):
+    """Life of a job; the transition table is `core.scheduler.JOB_TRANSITIONS`."""
+
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: States after which a job has no further outcome.
+FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When an attempt that did not succeed is tried again.
+
+    `starts_max` counts all starts, the first included (GNU parallel's --retries); 0 = without end.
+    `crash_limit`: starts lost with an agent or machine spend no start, but this many make the task
+    poison (OutcomeState.LOST).
+    """
+
+    starts_max: int = 1
+    crash_limit: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HaltPolicy:
+    """When to end a job early (GNU parallel's --halt).
+
+    `soon` starts nothing more; `now` also stops what runs. Either `count` or `percent` (of all
+    tasks, at least 3 ended) is set.
+    """
+
+    when: Literal["soon", "now"]
+    on: Literal["fail", "success", "done"]
+    count: int = 0
+    percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What tasks of one kind need: it decides where and when they may run, and with which context.
+
+    A shape travels to an agent once per session (`Describe`), so that reservations and grants
+    stay small.
+    """
+
+    #: `command` runs in a runner, `callable` in a Python child.
+    kind: Literal["command", "callable"] = "command"
+    #: sha256 (hex) of the context: the template and environment, or the function. Fetched by
+    #: digest.
+    context: str = ""
+    #: Slots that one task takes, all or none.
+    slots: int = 1
+    #: Larger is served first.
+    priority: int = 0
+    #: Whose share this work counts against.
+    user: str = ""
+    #: At most this many tasks of the job at once on one agent (`-j`); 0 = as many as there are
+    #: slots.
+    limit: int = 0
+    #: Seconds a task may run; 0 = no limit.
+    time_limit_s: float = 0.0
+    #: Time limit as a multiple of the median run time so far (`--timeout 200%` = 2.0); 0 = none.
+    time_limit_medians: float = 0.0
+    #: Start nothing while less memory is free (bytes; `--memfree`); 0 = no gate.
+    memfree_bytes: int = 0
+    #: Start nothing while the load average is over this (`--load`); 0 = no gate.
+    load_max: float = 0.0
+    #: False: one task at a time, never in chunks (tasks with side files, or with captured output).
+    may_chunk: bool = True
+    #: Bytes of output that are kept per stream and task; the middle is cut.
+    output_max_bytes: int = 16 * 1024 * 1024
+    #: Processes are given this niceness (added).
+    nice: int = 0
+    #: False: granted to a free slot only, never ahead of its start. So a job that may halt at an
+    #: outcome starts nothing more once that outcome is known.
+    may_wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """All that a scheduler needs to know of a job except its tasks."""
+
+    name: str = ""
+    user: str = ""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    halt: HaltPolicy | None = None
+    #: What happens to tasks of an unreachable agent: run elsewhere, wait for it, or fail.
+    on_lost: Literal["rerun", "wait", "fail"] = "rerun"
+    #: Least seconds between two starts of the job (`--delay`).
+    start_delay_s: float = 0.0
+    #: Shapes by number, from 1. More may be added while the job is open.
+    shapes: tuple[Shape, ...] = ()
+    #: What only the client reads again: command line, template, working directory, output options…
+    client: dict[str, object] = field(default_factory=dict[str, object])

@@ -1,0 +1,1 @@
+"""What is said: messages, frames, subjects and signatures. Pure."""

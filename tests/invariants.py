@@ -1,0 +1,79 @@
+"""The laws of the cluster, as functions over what was seen; they raise AssertionError.
+
+They know nothing of cores or services: property machines, the integration tier and chaos runs hand
+them plain rows, out of a simulated ledger or a real one.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import NamedTuple
+
+from covey.model.task import OutcomeState
+
+
+class Row(NamedTuple):
+    """A recorded outcome: which task, by which attempt, how it ended."""
+
+    task: int
+    term: int
+    n: int
+    state: int
+
+
+def each_item_recorded_at_most_once(tasks: Iterable[int]) -> None:
+    """No task has two outcomes."""
+    twice = [task for task, count in Counter(tasks).items() if count > 1]
+    assert not twice, f"recorded more than once: {twice[:10]}"
+
+
+def each_item_recorded_once(tasks: Iterable[int], total: int) -> None:
+    """The tasks 1 … total have exactly one outcome each, and no other task has one."""
+    seen = list(tasks)
+    each_item_recorded_at_most_once(seen)
+    missing = sorted(set(range(1, total + 1)) - set(seen))
+    assert not missing, f"{len(missing)} of {total} without outcome: {missing[:10]}"
+    strangers = sorted(set(seen) - set(range(1, total + 1)))
+    assert not strangers, f"outcomes of tasks that were never submitted: {strangers[:10]}"
+
+
+def only_final_states_are_recorded(rows: Iterable[Row]) -> None:
+    """RETURNED is never an outcome."""
+    for row in rows:
+        assert row.state != OutcomeState.RETURNED, f"{row} is no outcome"
+
+
+def each_attempt_started_once(starts: Iterable[Hashable]) -> None:
+    """No (scheduler, job, task, term, n) was started twice by one incarnation of an agent."""
+    twice = [start for start, count in Counter(starts).items() if count > 1]
+    assert not twice, f"started more than once: {twice[:5]}"
+
+
+def only_granted_attempts_started(starts: Iterable[Hashable], granted: Iterable[Hashable]) -> None:
+    """Whatever runs was granted by a scheduler, under exactly that attempt."""
+    wild = set(starts) - set(granted)
+    assert not wild, f"started without a grant: {sorted(map(str, wild))[:5]}"
+
+
+def an_attempt_is_granted_once(granted: Iterable[Hashable]) -> None:
+    """A scheduler numbers attempts so that none is granted twice, wherever to."""
+    twice = [grant for grant, count in Counter(granted).items() if count > 1]
+    assert not twice, f"granted more than once: {twice[:5]}"
+
+
+def each_success_ran(rows: Iterable[Row], ran_well: set[tuple[int, int, int]]) -> None:
+    """A recorded success is one that a task really had: (task, term, n)."""
+    for row in rows:
+        if row.state == OutcomeState.SUCCEEDED:
+            assert row[:3] in ran_well, f"{row} was recorded and never happened"
+
+
+def what_is_told_is_recorded(told: Mapping[int, int], rows: Iterable[Row]) -> None:
+    """What the client was told (task -> state) is what is recorded."""
+    recorded = {row.task: row.state for row in rows}
+    for task, state in told.items():
+        assert recorded.get(task) == state, f"task {task}: told {state}, recorded {recorded}"
+
+
+def slots_add_up(slots: int, busy: int, free: int) -> None:
+    """Slots in use and free slots are all slots there are."""
+    assert busy + free == slots, f"{busy} busy and {free} free of {slots} slots"
