@@ -1,0 +1,1 @@
+"""How it is carried: the port and its NATS adapter. The only package that knows NATS."""
