@@ -1,0 +1,64 @@
+"""Output of running tasks for those who follow it (`logs -f`, `--lb`)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from covey.core.actions import FollowTask, ForgetJob, Start
+from covey.wire.messages import Output
+
+#: Followed tasks are looked at this often.
+FOLLOW_EVERY_S = 0.1
+#: Bytes sent per look, stream and task.
+FOLLOW_MAX_BYTES = 64 * 1024
+
+#: read_output(slot, task, stream, offset, length) -> bytes written since offset.
+ReadOutput = Callable[[int, int, int, int, int], bytes]
+
+
+@dataclass(slots=True)
+class Running:
+    """The chunk in a slot, and what of its output followers have had."""
+
+    start: Start
+    #: task -> bytes of [stdout, stderr] sent.
+    sent: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+
+
+class Followers:
+    """Who follows what: (scheduler, job, task), task 0 = all tasks of the job."""
+
+    def __init__(self, read_output: ReadOutput) -> None:
+        self._read_output = read_output
+        self._followed: set[tuple[str, int, int]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._followed)
+
+    def change(self, action: FollowTask) -> None:
+        """Somebody begins or ends to follow."""
+        key = (action.scheduler, action.job, action.id)
+        (self._followed.add if action.on else self._followed.discard)(key)
+
+    def forget(self, action: ForgetJob) -> None:
+        """Nobody follows this job any more."""
+        job = (action.scheduler, action.job)
+        self._followed = {key for key in self._followed if key[:2] != job}
+
+    def news(self, running: Running) -> list[Output]:
+        """What the tasks of a chunk wrote since the last look, for those that are followed."""
+        start = running.start
+        if start.terms.kind != "command":
+            return []
+        found: list[Output] = []
+        whole_job = (start.scheduler, start.job, 0) in self._followed
+        for task, n in zip(start.ids, start.ns, strict=True):
+            if not whole_job and (start.scheduler, start.job, task) not in self._followed:
+                continue
+            sent = running.sent.setdefault(task, [0, 0])
+            for stream in (1, 2):
+                offset = sent[stream - 1]
+                data = self._read_output(start.slot, task, stream, offset, FOLLOW_MAX_BYTES)
+                if data:
+                    sent[stream - 1] += len(data)
+                    found.append(Output(start.job, task, n, stream, offset, data))
+        return found

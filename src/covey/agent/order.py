@@ -1,0 +1,73 @@
+"""What an agent is told when it is started: one JSON line on its lifeline or standard input.
+
+Keys and passwords come this way and never in arguments or the environment.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class BusOrder:
+    """The bus that runs already."""
+
+    url: str
+    user: str
+    password: str
+    #: covey started it on a loopback port of this machine (`NatsBus.connect`).
+    is_ours: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOrder:
+    """A nats-server to start as a child, for a private run."""
+
+    binary: str
+    #: Password of the account (client), and of the agent.
+    password: str
+    agent_password: str
+    #: -1: a free one.
+    port: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """Who the agent is, where it works, and how it reaches the bus (one of `bus`, `server`)."""
+
+    cluster: str
+    agent: str
+    #: HMAC key in hex.
+    key: str
+    #: 128 random bits in hex: who owns the processes (`COVEY_OWNER`) of this start.
+    incarnation: str
+    slots: int
+    slots_from: str
+    workdir: str
+    runtime_dir: str
+    bus: BusOrder | None = None
+    server: ServerOrder | None = None
+    #: Inherited descriptors that hold locks (runtime directory, private run): open while we live.
+    lock_fds: tuple[int, ...] = ()
+
+
+def order_to_line(order: StartOrder) -> bytes:
+    """The line that says it."""
+    return json.dumps(asdict(order)).encode() + b"\n"
+
+
+def order_from_line(line: bytes) -> StartOrder:
+    """The order in a line.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    plain: dict[str, Any] = json.loads(line)
+    bus, server = plain.pop("bus"), plain.pop("server")
+    lock_fds = tuple(plain.pop("lock_fds"))
+    return StartOrder(
+        **plain,
+        lock_fds=lock_fds,
+        bus=BusOrder(**bus) if bus else None,
+        server=ServerOrder(**server) if server else None,
+    )

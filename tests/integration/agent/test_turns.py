@@ -1,0 +1,25 @@
+"""A batch that may end early: what an agent's child gives back of a batch that is too long."""
+
+import pickle
+import time
+
+from tests.integration.agent.rig import SUCCEEDED, Rig, function
+
+from covey.model.context import TURN_TAG
+
+
+def _nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+async def test_a_batch_that_takes_too_long_ends_with_what_it_has(rig: Rig) -> None:
+    payload = TURN_TAG + pickle.dumps([(0.0,), (0.1,), (0.2,)])
+    done = await rig.run(function(_nap), [payload])
+    assert done.state is SUCCEEDED
+    assert done.values == [[0.0, 0.1]]
+
+
+async def test_a_batch_that_is_quick_is_done_whole(rig: Rig) -> None:
+    payload = TURN_TAG + pickle.dumps([(0.0,)] * 100)
+    assert (await rig.run(function(_nap), [payload])).values == [[0.0] * 100]
