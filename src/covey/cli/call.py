@@ -1,0 +1,108 @@
+"""What every command takes: `--cluster`, `--json`, `-v`, before the command's name or after it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from covey.settings import Settings, read_settings
+
+
+class Call:
+    """The choices of one command line that are the same for all commands."""
+
+    __slots__ = ("as_json", "cluster", "verbose")
+
+    def __init__(self) -> None:
+        self.cluster: str | None = None
+        self.as_json = False
+        self.verbose = False
+
+    def settings(self) -> Settings:
+        """Where this call works: flags over the environment over defaults."""
+        from covey.scheduler.places import located
+
+        return located(read_settings(cluster=self.cluster))
+
+
+pass_call = click.make_pass_decorator(Call, ensure=True)
+
+
+def _keep_cluster(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Call).cluster = value
+
+
+def _keep_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Call).as_json = True
+
+
+def _keep_verbose(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Call).verbose = True
+
+
+def common_options() -> list[click.Parameter]:
+    """Fresh `--cluster`, `--json` and `-v`; they end up in the `Call`, wherever they stood."""
+    return [
+        click.Option(
+            ["--cluster"],
+            metavar="NAME",
+            expose_value=False,
+            callback=_keep_cluster,
+            shell_complete=_cluster_names,
+            help="The cluster to use ($COVEY_CLUSTER, else `default`).",
+        ),
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_keep_json,
+            help="Print one JSON value (docs/reference/schemas).",
+        ),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            expose_value=False,
+            callback=_keep_verbose,
+            help="Show where an error came from.",
+        ),
+    ]
+
+
+def _cluster_names(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """The clusters that have a state directory."""
+    try:
+        home = read_settings().home
+        names = sorted(entry.name for entry in home.iterdir() if entry.is_dir())
+    except (OSError, ValueError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def command(
+    name: str, *, examples: str, hidden: bool = False
+) -> Callable[[Callable[..., int | None]], click.Command]:
+    """Makes a function into a command: it is given the `Call`, then what its options say.
+
+    The function's docstring is the help text and `examples` (one per line) end it. It returns the
+    exit code; None is 0.
+    """
+    lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+
+    def made(function: Callable[..., int | None]) -> click.Command:
+        decorated: Callable[..., Any] = pass_call(function)
+        # pass_call keeps __click_params__, so options given as decorators above are in.
+        built = click.command(
+            name,
+            epilog=f"\b\nExamples:\n{lines}",
+            hidden=hidden,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )(decorated)
+        built.params.extend(common_options())
+        return built
+
+    return made

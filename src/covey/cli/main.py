@@ -1,0 +1,177 @@
+"""Where `covey` begins and ends: which command, what an error looks like, and the exit code.
+
+`covey map` has a grammar of its own (GNU parallel's), so its words never pass through click.
+Everything dear is imported late: `covey --version` needs neither click nor the commands,
+`covey --help` neither asyncio nor the bus.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import cast
+
+from covey._version import VERSION
+from covey.errors import ConfigError, CoveyError, InternalError
+
+#: Exit codes of every command but `map` and `attach`.
+OK, FAILED, USAGE = 0, 1, 2
+#: `map`: its command line is wrong, or covey itself failed (1-101 count failed items).
+MAP_FAILED = 255
+#: Ctrl-C, as a shell says it: 128 + SIGINT.
+INTERRUPTED = 130
+#: The reader of our output went away: 128 + SIGPIPE.
+PIPE_CLOSED = 141
+
+_FLAGS = frozenset({"--json", "-v", "--verbose"})
+#: click looks here when a shell asks for completions.
+_COMPLETE_VAR = "_COVEY_COMPLETE"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line and returns its exit code; never raises."""
+    argv = sys.argv[1:] if argv is None else argv
+    verbose = _is_verbose(argv)
+    is_map = False
+    try:
+        if _COMPLETE_VAR in os.environ:
+            return _complete()
+        before, name, after = split_command(argv)
+        is_map = name == "map" or (name == "help" and after[:1] == ["map"])
+        code = _dispatch(before, name, after)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_stdout()
+        return PIPE_CLOSED
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else FAILED
+    # One of the three places where everything is caught (CONTRIBUTING): a person must see one line.
+    except Exception as error:  # noqa: BLE001
+        return _fail(error, verbose=verbose, is_map=is_map)
+
+
+def split_command(argv: list[str]) -> tuple[list[str], str, list[str]]:
+    """The options before the command, the command ("" = none), and all that follows it."""
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        if not word.startswith("-") or word in ("-", "--"):
+            return argv[:at], word, argv[at + 1 :]
+        at += 2 if word == "--cluster" else 1
+    return argv, "", []
+
+
+def _is_verbose(argv: list[str]) -> bool:
+    before, name, after = split_command(argv)
+    # What follows `map` may belong to the user's own command.
+    return bool({"-v", "--verbose"} & set(before if name == "map" else before + after))
+
+
+def _dispatch(before: list[str], name: str, after: list[str]) -> int:
+    if "-V" in before or "--version" in before:
+        sys.stdout.write(f"covey {VERSION}\n")
+        return OK
+    if name == "help":
+        before, name, after = before, after[0] if after else "", ["--help"]
+        if not name:
+            return _run_tree(["--help"])
+    if name == "map" and not {"-h", "--help"} & set(before):
+        passed_on = [word for word in before if word not in ("-v", "--verbose")]
+        return _run_map(passed_on + after)
+    if not name and not before:
+        return _run_tree(["--help"])
+    return _run_tree([*before, *([name] if name else []), *after])
+
+
+def _run_map(argv: list[str]) -> int:
+    found = importlib.import_module("covey.cli.map").run_map
+    return cast(Callable[[list[str]], int], found)(argv)
+
+
+def _run_tree(argv: list[str]) -> int:
+    from click.exceptions import Exit
+
+    from covey.cli.tree import command_tree
+
+    # Not click's `main`: it answers Ctrl-C and a closed pipe in its own way.
+    tree = command_tree()
+    try:
+        with tree.make_context("covey", list(argv)) as context:
+            code = tree.invoke(context)
+    except Exit as ended:
+        code = ended.exit_code
+    return code if isinstance(code, int) else OK
+
+
+def _complete() -> int:
+    """Answers a shell that completes: the words are in its environment."""
+    from covey.cli.tree import command_tree
+
+    command_tree().main([], prog_name="covey", complete_var=_COMPLETE_VAR)
+    return OK
+
+
+def _fail(error: Exception, *, verbose: bool, is_map: bool) -> int:
+    """Says what went wrong in one line and returns the exit code."""
+    line, code = _line_and_code(error)
+    if line:
+        _say_error(f"covey: {line}\n")
+    if verbose and line:
+        import traceback
+
+        _say_error("".join(traceback.format_exception(error)))
+    return MAP_FAILED if is_map and code != INTERRUPTED else code
+
+
+def _line_and_code(error: Exception) -> tuple[str, int]:
+    if isinstance(error, InternalError):
+        return f"{one_line(error)} (a bug in covey; -v shows where)", FAILED
+    if isinstance(error, CoveyError):
+        return one_line(error), USAGE if isinstance(error, ConfigError) else FAILED
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}", FAILED
+    if type(error).__module__.partition(".")[0] == "click":
+        from covey.cli.usage import usage_line
+
+        return usage_line(error)
+    text = " ".join(str(error).split())
+    return (
+        f"a bug in covey: {type(error).__name__}: {text} — please report it with what -v shows",
+        FAILED,
+    )
+
+
+def one_line(error: CoveyError) -> str:
+    """`what — what to do`: the two sentences of the error, without a full stop or a line end."""
+    text = " ".join(error.message.split())
+    opening = (type(error).__doc__ or "").split(" ", 1)[0]
+    if opening and text.startswith(opening + " "):
+        text = text[0].lower() + text[1:]
+    what, stop, advice = text.partition(". ")
+    if stop and advice[:1].isupper() and " — " not in text:
+        text = f"{what} — {advice[0].lower()}{advice[1:]}"
+    return text.removesuffix(".")
+
+
+def _say_error(text: str) -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        # Nobody can read it any more; the exit code still tells.
+        return
+
+
+def _drop_stdout() -> None:
+    """Lets the interpreter's last flush go nowhere, so that it does not complain on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -1,0 +1,214 @@
+"""`covey map`: items in, a job on this machine or on the cluster that is up, output and exit
+status out.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from covey.agent.cpus import default_slots
+from covey.cli.map_ending import (
+    Ending,
+    command_line,
+    exit_code,
+)
+from covey.cli.map_grammar import parse_map
+from covey.cli.map_help import HELP
+from covey.cli.map_inputs import Input, Inputs, waiting_hint
+from covey.cli.map_joblog import Joblog, JoblogWriter, appends, read_joblog
+from covey.cli.map_plan import MapPlan
+from covey.cli.map_results import Results, open_results
+from covey.cli.map_shell import shell_of
+from covey.client.launch import Launch, SlotCount
+from covey.model.context import CommandContext, encode_context
+from covey.scheduler.folding import head_is_up
+from covey.scheduler.places import settled
+from covey.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from covey.client.jobs import JobOrder
+
+
+def run_map(argv: list[str]) -> int:
+    """Run `covey map` with these arguments; returns the exit status.
+
+    Raises:
+        CoveyError: the command line is wrong, or covey cannot do it.
+    """
+    plan = parse_map(argv)
+    if plan.help:
+        sys.stdout.write(HELP)
+        return 0
+    settings, note = settled(read_settings(cluster=plan.cluster))
+    if note and not plan.quiet:
+        sys.stderr.write(f"covey: {note}\n")
+    if plan.nats_server:
+        settings = replace(settings, nats_server=plan.nats_server)
+    with Inputs(plan) as inputs:
+        return _Call(plan, settings, argv, inputs).run()
+
+
+def resume_run(settings: Settings, job: int, *, as_json: bool) -> int:
+    """Go on with an interrupted private run; prints as its own command line asked for.
+
+    Raises:
+        CoveyError: it cannot be taken up.
+    """
+    from covey.scheduler.view import LedgerView
+
+    row = LedgerView(settings.state_dir).job(job)
+    argv = [os.fsdecode(cast(bytes, word)) for word in _words(row.spec.client.get("argv"))]
+    plan = replace(parse_map(argv), as_json=as_json or parse_map(argv).as_json)
+    slots = int(str(row.spec.client.get("slots", 0))) or default_slots()[0]
+    # Its files were named from there.
+    with contextlib.suppress(OSError):
+        os.chdir(cast(bytes, row.spec.client.get("cwd", b".")))
+    is_all_there = row.total is not None
+    if not is_all_there and not _can_be_read_again(plan):
+        sys.stderr.write(
+            f"covey: job {job} was interrupted before its input ended:"
+            f" only the {row.held:,} items that came are run\n"
+        )
+        is_all_there = True
+    launch = Launch.take_up(settings, SlotCount(slots, "as before"), job)
+    from covey.cli.map_start import go_on
+
+    if is_all_there:
+        return go_on(launch, plan, None)
+    with Inputs(plan) as inputs:
+        template = plan.template(inputs.names, functions=shell_of(os.environ).functions)
+        tasks = inputs.tasks(template, slots=slots)
+        return go_on(launch, plan, itertools.islice(tasks, row.held, None))
+
+
+def _can_be_read_again(plan: MapPlan) -> bool:
+    """Whether the same command line gives the same items in the same order once more."""
+    files = [source.values[0] for source in plan.sources if source.kind != "values"]
+    is_named = bool(plan.sources) and b"-" not in files
+    return is_named and not (plan.shuf or plan.resume or plan.retry_failed or plan.pipe)
+
+
+def _words(found: object) -> list[object]:
+    return cast(list[object], found) if isinstance(found, list) else []
+
+
+class _Call:
+    """One call of `covey map`, up to the start of its job."""
+
+    def __init__(self, plan: MapPlan, settings: Settings, argv: list[str], inputs: Inputs) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._argv = argv
+        self._inputs = inputs
+        self._cpus, self._slots_from = default_slots()
+        self._shell = shell_of(os.environ)
+        self._template = plan.template(inputs.names, functions=self._shell.functions)
+        self._log = Joblog()
+        if plan.is_numbered and plan.joblog:
+            self._log = read_joblog(Path(plan.joblog))
+
+    def run(self) -> int:
+        plan = self._plan
+        results = open_results(plan, self._inputs.names)
+        tasks = self._tasks(results)
+        if plan.dry_run:
+            return self._show(tasks)
+        joblog = None
+        if plan.joblog:
+            joblog = JoblogWriter(Path(plan.joblog), append=appends(plan))
+        hint = waiting_hint(plan, is_terminal=sys.stdin is not None and sys.stdin.isatty())
+        if hint is not None and not plan.quiet:
+            sys.stderr.write(f"covey: {hint}\n")
+        first = next(tasks, None)
+        if first is None:
+            if joblog is not None:
+                joblog.close()
+            return exit_code(Ending(0, 0, 0), plan.halt)
+        every = itertools.chain([first], tasks)
+        launch = None if self._uses_head() else Launch.begin(self._settings, self._slots())
+        # Imported while the root process starts.
+        from covey.cli.map_start import Start, go
+
+        start = Start(self._plan, self._template, joblog, results)
+        return go(self._settings, launch, self._order(), start, every)
+
+    def _uses_head(self) -> bool:
+        return not self._plan.here and head_is_up(self._settings.state_dir)
+
+    def _slots(self) -> SlotCount:
+        slots = self._plan.slots(self._cpus)
+        return SlotCount(slots, self._slots_from if self._plan.jobs is None else f"{slots}: -j")
+
+    def _order(self) -> "JobOrder":
+        from covey.client.jobs import JobOrder
+
+        plan = self._plan
+        cwd = os.path.join(os.getcwd(), plan.workdir) if plan.workdir else os.getcwd()
+        context = encode_context(
+            CommandContext(
+                template=self._template.to_wire(),
+                shell=self._shell.path,
+                env=_environment(plan.env),
+                cwd=cwd,
+            )
+        )
+        digest = hashlib.sha256(context).hexdigest()
+        spec, shape = plan.spec(user=_user(), cpus=self._cpus)
+        client: dict[str, object] = {
+            # As bytes: words of a command line need not be UTF-8.
+            "argv": [os.fsencode(word) for word in self._argv],
+            "command": os.fsencode(command_line(self._argv)),
+            "cwd": os.fsencode(os.getcwd()),
+            "slots": plan.slots(self._cpus),
+            # With it, readers of the ledger can say what each task's command was.
+            "template": self._template.to_wire(),
+        }
+        shape = replace(shape, context=digest)
+        return JobOrder(replace(spec, shapes=(shape,), client=client), {digest: context})
+
+    def _tasks(self, results: Results | None) -> Iterator[Input]:
+        plan, log = self._plan, self._log
+        if plan.retry_failed:
+            return (Input(seq, [command], None) for seq, command in log.failed.items())
+        skipped = log.skips(plan)
+
+        def skip(seq: int, args: list[bytes]) -> bool:
+            if seq in skipped:
+                return True
+            return (
+                plan.resume and results is not None and not plan.joblog and results.has(args, seq)
+            )
+
+        return self._inputs.tasks(
+            self._template,
+            slots=plan.slots(self._cpus),
+            skip=skip if plan.is_numbered else None,
+        )
+
+    def _show(self, tasks: Iterator[Input]) -> int:
+        out = sys.stdout.buffer
+        for task in tasks:
+            numbered = self._template.numbered
+            args = [*task.args, b"%d" % task.seq] if numbered else task.args
+            out.write(self._template.command_text(args, seq=task.seq, slot=1) + b"\n")
+        out.flush()
+        return 0
+
+
+def _environment(given: tuple[str, ...]) -> dict[str, str]:
+    env = dict(os.environ)
+    for word in given:
+        name, equals, value = word.partition("=")
+        if equals:
+            env[name] = value
+    return env
+
+
+def _user() -> str:
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())

@@ -1,0 +1,212 @@
+"""The files of a cluster that stays up: who is in it, keys, where its bus and its head are.
+
+<state>/cluster.json       machines: name, slots, directory
+<state>/head.json          the head: pid, start time, term, incarnation
+<state>/keys/submit        whoever can read it may submit (0600)
+<state>/keys/agents/NAME   HMAC key of an agent (0600)
+<state>/keys/bus/NAME      password of a bus user (0600)
+<state>/keys/bus/bus.url   the user's own bus, if one is used (0600)
+<state>/bus/bus.json       the bus server
+<state>/machines/NAME/     directory of a virtual machine; agent.json: its process
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from covey.bus.config import ACCOUNT_USER
+from covey.bus.record import read_record, start_time, write_private
+from covey.client.private import SPACE_NAME_MAX, BusAddress
+from covey.errors import NotUp
+from covey.settings import Settings
+from covey.wire.signing import KEY_BYTES
+
+#: The head's name as a scheduler, and in subjects.
+HEAD = "head"
+
+#: Beside the passwords of bus users; no machine can have such a name.
+_URL = "bus.url"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine of the cluster, as it was brought up."""
+
+    name: str
+    slots: int
+    slots_from: str
+    #: Where tasks get their directories.
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """A process of ours that outlives its starter. The start time tells a reused pid apart."""
+
+    pid: int
+    started: int
+    #: Of a head: its scheduler's term; of an agent 0.
+    term: int = 0
+    incarnation: str = ""
+    #: Of an agent: the directory that goes with it.
+    runtime_dir: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return start_time(self.pid) == self.started
+
+
+class ClusterFiles:
+    """Reads and writes them. No lock of its own: only the holder of the head's lock writes."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.dir = state_dir
+        self.keys = state_dir / "keys"
+        self.bus_dir = state_dir / "bus"
+
+    # ------------------------------------------------------------ machines
+
+    def machines(self) -> list[Machine]:
+        """The machines of the cluster, in the order in which they were named."""
+        plain = _read_json(self.dir / "cluster.json") or {}
+        return [Machine(**one) for one in plain.get("machines", [])]
+
+    def write_machines(self, machines: list[Machine]) -> None:
+        """Replace the list."""
+        text = json.dumps({"machines": [asdict(one) for one in machines]}, indent=1)
+        write_private(self.dir / "cluster.json", text + "\n")
+
+    def machine_dir(self, name: str) -> Path:
+        """Directory of a virtual machine."""
+        return self.dir / "machines" / name
+
+    # ------------------------------------------------------------ secrets
+
+    def make_keys(self, agents: list[str]) -> None:
+        """Make what is missing of keys and passwords."""
+        for folder in (self.keys, self.keys / "agents", self.keys / "bus"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_secret(self.keys / "submit")
+        _make_secret(self.keys / "bus" / ACCOUNT_USER)
+        for name in agents:
+            _make_secret(self.keys / "agents" / name)
+            _make_secret(self.keys / "bus" / name)
+
+    def submit_key(self) -> bytes:
+        """The key that signs requests to the head."""
+        return _read_secret(self.keys / "submit")
+
+    def agent_keys(self) -> dict[str, bytes]:
+        """Agent -> key, of all machines of the cluster."""
+        return {m.name: _read_secret(self.keys / "agents" / m.name) for m in self.machines()}
+
+    def password(self, user: str) -> str:
+        """Password of a bus user."""
+        return _read_secret(self.keys / "bus" / user).hex()
+
+    def password_file(self, user: str) -> Path:
+        """Where it is."""
+        return self.keys / "bus" / user
+
+    # ------------------------------------------------------------ processes
+
+    def head(self) -> ProcessRecord | None:
+        """The head that runs or ran last."""
+        return _read_process(self.dir / "head.json")
+
+    def write_head(self, record: ProcessRecord) -> None:
+        """Say who the head is."""
+        write_private(self.dir / "head.json", json.dumps(asdict(record)) + "\n")
+
+    def agent(self, name: str) -> ProcessRecord | None:
+        """The agent of a virtual machine."""
+        return _read_process(self.machine_dir(name) / "agent.json")
+
+    def write_agent(self, name: str, record: ProcessRecord) -> None:
+        """Say which process it is."""
+        write_private(self.machine_dir(name) / "agent.json", json.dumps(asdict(record)) + "\n")
+
+    def address(self) -> BusAddress:
+        """Where the bus is, with our credential.
+
+        Raises:
+            NotUp: there is none.
+        """
+        if url := self._bus_url():
+            return BusAddress(url, "", "", is_ours=False)
+        record = read_record(self.bus_dir)
+        if record is None:
+            raise NotUp
+        try:
+            return BusAddress(record.url, record.user, self.password(record.user))
+        except OSError as error:
+            raise NotUp from error
+
+    def write_bus_url(self, url: str) -> None:
+        """Say that the user's own bus is used ("" = it is not). The address may hold a password."""
+        path = self.password_file(_URL)
+        if url:
+            write_private(path, url + "\n")
+        else:
+            path.unlink(missing_ok=True)
+
+    def space(self, cluster: str) -> str:
+        """The name under which our subjects lie: on a bus of others, one that nobody else has."""
+        if not self._bus_url():
+            return cluster
+        return f"{cluster[:SPACE_NAME_MAX]}-{hashlib.sha256(self.submit_key()).hexdigest()[:16]}"
+
+    def _bus_url(self) -> str:
+        try:
+            return self.password_file(_URL).read_text().strip()
+        except OSError:
+            return ""
+
+    def forget(self) -> None:
+        """Remove what belongs to a running cluster; the ledger, logs and outputs stay."""
+        for machine in self.machines():
+            (self.machine_dir(machine.name) / "agent.json").unlink(missing_ok=True)
+        for name in ("head.json", "cluster.json"):
+            (self.dir / name).unlink(missing_ok=True)
+        for folder in (self.keys, self.bus_dir):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def files_of(settings: Settings) -> ClusterFiles:
+    """The files of the cluster that this call works with."""
+    return ClusterFiles(settings.state_dir)
+
+
+def _make_secret(path: Path) -> None:
+    if not path.exists():
+        write_private(path, secrets.token_hex(KEY_BYTES) + "\n")
+
+
+def _read_secret(path: Path) -> bytes:
+    return bytes.fromhex(path.read_text().strip())
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _read_process(path: Path) -> ProcessRecord | None:
+    plain = _read_json(path)
+    try:
+        return None if plain is None else ProcessRecord(**plain)
+    except TypeError:
+        return None
+
+
+def own_record(*, term: int = 0, incarnation: str = "", runtime_dir: str = "") -> ProcessRecord:
+    """The record of this very process."""
+    return ProcessRecord(os.getpid(), start_time(os.getpid()) or 0, term, incarnation, runtime_dir)

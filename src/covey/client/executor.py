@@ -1,0 +1,242 @@
+"""covey.Executor: `concurrent.futures.Executor` over this machine or the cluster that is up."""
+
+import atexit
+import math
+import operator
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from covey.agent.cpus import default_slots
+from covey.client.calls import call_payload
+from covey.client.engine import Shared, end_all
+from covey.client.feed import Options, Place
+from covey.client.future import Future
+from covey.client.mapping import Batching, Mapping
+from covey.errors import Unpicklable, UsageError
+from covey.scheduler.locks import head_is_up
+from covey.settings import read_settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Executor(futures.Executor):
+    """Runs calls in other processes: of this machine, or of the machines of a cluster.
+
+    A drop-in for ProcessPoolExecutor: lambdas, closures and what is defined in `__main__` work, no
+    `if __name__ == "__main__"` is needed, `Future.cancel()` stops a running task, and a child
+    that dies fails (or retries) its own task only.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        *,
+        local: bool = False,
+        cluster: str | None = None,
+        durable: bool = False,
+    ) -> None:
+        """Start at once; returns without waiting.
+
+        Args:
+            max_workers: tasks at once on this machine; default: the CPUs this process may use. On a
+                cluster its slots count, and this is refused.
+            local: this machine, even if a cluster is up.
+            cluster: which cluster; default: $COVEY_CLUSTER, else `default`.
+            durable: refused for the time being.
+
+        Raises:
+            ValueError: max_workers is not positive, or given for a cluster.
+            CoveyError: covey cannot start; the message says what to do.
+        """
+        if durable:
+            raise UsageError(
+                "durable=True is not there yet: an Executor ends with its program. For work that"
+                " outlives it use: covey map"
+            )
+        if max_workers is not None and max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        settings = read_settings(cluster=cluster)
+        is_private = local or not head_is_up(settings.state_dir)
+        if max_workers is None:
+            slots, source = default_slots()
+        elif is_private:
+            slots, source = operator.index(max_workers), "max_workers"
+        else:
+            raise ValueError(
+                f"cluster {settings.cluster} is up and has its own slots: leave max_workers"
+                " out, or give local=True"
+            )
+        self._shared = Shared(Place(settings, is_private, slots, source))
+        self._options = Options()
+        self._finalizer = weakref.finalize(self, self._shared.let_go)
+        # At exit it is `_at_exit` that decides.
+        self._finalizer.atexit = False
+
+    # ------------------------------------------------------------ concurrent.futures.Executor
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> futures.Future[T]:
+        """Schedule `fn(*args, **kwargs)`.
+
+        An argument that cannot be sent is told by the future (Unpicklable, a TypeError).
+
+        Raises:
+            RuntimeError: after `shutdown`.
+            CoveyError: the processes that run tasks cannot be started (again).
+        """
+        engine = self._shared.engine()
+        future: Future[Any] = Future(engine)
+        try:
+            context, is_argument = engine.functions.place(fn)
+            payload = call_payload((fn, *args) if is_argument else args, kwargs)
+        except Unpicklable as error:
+            future.deliver(None, error)
+        else:
+            engine.submit(future, self._options, context, payload)
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Like `map(fn, *iterables)`, in other processes, results in order.
+
+        Short calls travel in batches whose size covey finds by itself. Closing the iterator, an
+        exception or a timeout cancels what has not ended.
+
+        Args:
+            fn: what is called.
+            iterables: its arguments; taken at once unless `buffersize` is given.
+            timeout: seconds from this call after which waiting for a result raises TimeoutError.
+            chunksize: calls per task; 1 (the default) lets covey choose by how long they take.
+            buffersize: tasks (of `chunksize` calls) that are taken ahead of the results.
+
+        Raises:
+            ValueError: chunksize or buffersize is not positive.
+            TypeError: buffersize is no integer.
+            Unpicklable: `fn` cannot be sent.
+            RuntimeError: after `shutdown`.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None and not isinstance(cast(object, buffersize), int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        options, shared = self._options, self._shared
+        context, is_argument = shared.engine().functions.place(fn)
+        calls: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
+        if is_argument:
+            calls = ((fn, *call) for call in calls)
+        # Limits and retries count for each call, so then each is a task.
+        adapts = chunksize == 1 and buffersize is None and options == Options(cpus=options.cpus)
+        engine = shared.engine()
+        mapping = Mapping(
+            lambda: Future(engine),
+            # What is taken later is refused after a shutdown, as the standard library does.
+            lambda future, payload, deliver: (
+                engine if buffersize is None else shared.engine()
+            ).submit(future, options, context, payload, deliver),
+            calls,
+            Batching(chunksize, adapts, buffersize, shared.place.slots),
+        )
+        return cast(Iterator[T], mapping.results(timeout, keep=self))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take nothing more; `wait` for what was submitted; then the processes end.
+
+        cancel_futures: what has no slot yet is cancelled; what runs goes on to its end.
+        """
+        engine = self._shared.shut()
+        if engine is None:
+            return
+        if cancel_futures:
+            engine.cancel_pending()
+        engine.end()
+        if wait:
+            engine.join()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None:
+        """`shutdown`; after Ctrl-C everything is cancelled, running tasks included."""
+        if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
+            engine = self._shared.shut()
+            if engine is not None:
+                engine.stop()
+        self.shutdown(wait=True)
+        return False
+
+    # ------------------------------------------------------------ beyond
+
+    def with_options(
+        self,
+        *,
+        cpus: int | None = None,
+        retries: int | None = None,
+        time_limit: float | None = None,
+    ) -> "Executor":
+        """This executor with other options for what is submitted through the result.
+
+        Args:
+            cpus: slots that one task takes.
+            retries: how often a task that failed is started again (0 = not). Starts that were lost
+                with a machine do not count.
+            time_limit: seconds after which a task is killed (TaskTimeout); 0 = no limit.
+
+        Raises:
+            ValueError: an option that makes no sense.
+            TypeError: cpus or retries is no whole number.
+        """
+        place = self._shared.place
+        changes: dict[str, Any] = {}
+        if cpus is not None:
+            changes["cpus"] = operator.index(cpus)
+            if cpus < 1:
+                raise ValueError("cpus must be at least 1")
+            if place.is_private and cpus > place.slots:
+                raise ValueError(f"cpus={cpus} is more than the {place.slots} slots there are")
+        if retries is not None:
+            changes["retries"] = operator.index(retries)
+            if retries < 0:
+                raise ValueError("retries must not be negative")
+        if time_limit is not None:
+            changes["time_limit_s"] = float(time_limit)
+            if not 0 <= time_limit < math.inf:
+                raise ValueError("time_limit must be a number of seconds, and not negative")
+        other = object.__new__(Executor)
+        other._shared = self._shared
+        other._options = replace(self._options, **changes)
+        # Shares the end as well: it comes when nobody can reach the engine any more.
+        other._finalizer = self._finalizer
+        other._parent = self
+        return other
+
+    #: The executor that this one was derived from is not dropped before it.
+    _parent: "Executor | None" = None
+
+
+def _at_exit() -> None:
+    """As the standard library does, the interpreter waits for what was submitted; not after a
+    Ctrl-C that nobody caught.
+    """
+    last = getattr(sys, "last_type", None)
+    try:
+        end_all(cancel=last is not None and issubclass(last, KeyboardInterrupt))
+    except KeyboardInterrupt:
+        end_all(cancel=True)
+
+
+atexit.register(_at_exit)

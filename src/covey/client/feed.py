@@ -1,0 +1,69 @@
+"""What an engine and its dispatcher share: calls on their way from threads to the loop."""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from covey.client.functions import Functions
+from covey.client.future import Future
+from covey.client.private import PrivateRoot
+from covey.errors import CoveyError
+from covey.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How tasks run (`Executor.with_options`)."""
+
+    #: Slots that one task takes.
+    cpus: int = 1
+    #: Starts after the first that failed.
+    retries: int = 0
+    #: Seconds that a task may run; 0 = as long as it takes.
+    time_limit_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an executor works: private to it (with so many slots), or in the cluster that is up."""
+
+    settings: Settings
+    is_private: bool
+    slots: int
+    slots_from: str
+
+
+#: What gets the report of a task instead of its future, on the loop: (future, report, state).
+Deliver = Callable[["Future[Any]", bytes | None, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A payload that does not ride in messages. Hashed by the thread that submits it."""
+
+    data: bytes
+    digest: str
+
+
+#: (future, options, context's digest, payload, deliver)
+Entry = tuple["Future[Any]", Options, str, bytes | Large, Deliver | None]
+
+
+class Feed:
+    """Filled by any thread, emptied by the dispatcher."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.pid = os.getpid()
+        self.queue: deque[Entry] = deque()
+        #: The dispatcher has been told that something is in the queue.
+        self.is_woken = False
+        #: By digest.
+        self.contexts: dict[str, bytes] = {}
+        self.functions = Functions(self.contexts)
+        #: Why nothing can be run any more.
+        self.error: CoveyError | None = None
+        #: The root process; None = the agents of a cluster run the tasks.
+        self.root: PrivateRoot | None = None

@@ -1,0 +1,240 @@
+"""The head: one durable scheduler on the ledger, the bus server beside it, the desk for clients.
+
+It can be killed at any moment and started again: the server, the agents and what they run go on,
+and the next head adopts them (protocol.md rules 24, 33).
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+import signal
+import time
+from typing import Any, cast
+
+from covey.bus.nats import NatsBus
+from covey.client.cluster import HEAD, ClusterFiles, ProcessRecord, own_record
+from covey.core.scheduler import SchedulerCore
+from covey.errors import CoveyError
+from covey.files.blobs import BlobStore
+from covey.head.desk import Desk, Reply
+from covey.head.feeding import Feeding
+from covey.head.machines import Machines
+from covey.head.server import BusKeeper
+from covey.head.status import status_of
+from covey.scheduler.durable import DurableJobs, LedgerPayloads, LedgerRecorder
+from covey.scheduler.ledger import Ledger
+from covey.scheduler.reader import LedgerReader
+from covey.scheduler.runs import next_job_number
+from covey.scheduler.service import SchedulerService
+from covey.settings import Settings
+from covey.wire.messages import Output
+
+log = logging.getLogger(__name__)
+
+#: How often the head looks whether machines were added to the cluster.
+MEET_EVERY_S = 1.0
+#: How long `ping` waits for the machines.
+PING_MAX_S = 1.0
+
+
+class Head:
+    """All services of the head, on one event loop. Its lock is held by the caller."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._files = ClusterFiles(settings.state_dir)
+        self._incarnation = secrets.token_hex(16)
+        self._end = asyncio.Event()
+        self._trouble: CoveyError | None = None
+        #: What whoever starts this head is to be told ("" = nothing).
+        self.note = ""
+        self._keeper = BusKeeper(settings, self._files)
+        self._machines = Machines(self._files)
+
+    async def start(self) -> None:
+        """Open the ledger, start or adopt the bus server, take up jobs and agents.
+
+        Raises:
+            CoveyError: something of it is not possible; the message says what to do.
+        """
+        loop = asyncio.get_running_loop()
+        state = self._settings.state_dir
+        self._files.make_keys([machine.name for machine in self._files.machines()])
+        # A head that was killed may have left a machine standing still.
+        self._machines.thaw_all()
+        self._ledger = Ledger.open(
+            state / "ledger.db", post=loop.call_soon_threadsafe, on_error=self._on_ledger_error
+        )
+        if self._ledger.kept_as is not None:
+            kept = self._ledger.kept_as
+            self.note = f"{state / 'ledger.db'} was damaged: it is kept as {kept}, a new one begun"
+            log.error("%s", self.note)
+        self._reader = LedgerReader(state / "ledger.db")
+        self._blobs = BlobStore(state / "blobs")
+        self._term = self._ledger.raise_term()
+        self._keeper.start()
+        address = self._files.address()
+        self._space = self._files.space(self._settings.cluster)
+        self._bus = await NatsBus.connect(
+            address.url,
+            user=address.user,
+            password=address.password,
+            name=HEAD,
+            is_ours=address.is_ours,
+        )
+        self._make_services()
+        await self._service.start()
+        self._files.write_head(own_record(term=self._term, incarnation=self._incarnation))
+        self._service.meet(self._files.agent_keys())
+        self._jobs.restore()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end.set)
+
+    def _make_services(self) -> None:
+        payloads = LedgerPayloads(self._reader, self._blobs)
+        core = SchedulerCore(
+            HEAD,
+            self._incarnation,
+            self._term,
+            durable=True,
+            rng=random.Random(secrets.randbits(64)),
+        )
+        self._service = SchedulerService(
+            bus=self._bus,
+            cluster=self._space,
+            name=HEAD,
+            core=core,
+            sink=self,
+            payloads=payloads,
+            recorder=LedgerRecorder(self._ledger),
+            on_stranger=lambda sender, data: self._desk.on_packet(sender, data),
+        )
+        self._jobs = DurableJobs(
+            ledger=self._ledger,
+            reader=self._reader,
+            payloads=payloads,
+            blobs=self._blobs,
+            handle=self._service.handle,
+            next_number=lambda: next_job_number(self._settings.state_dir),
+        )
+        self._feeding = Feeding(self._jobs)
+        self._desk = Desk(
+            bus=self._bus,
+            cluster=self._space,
+            term=self._term,
+            submit_key=self._files.submit_key(),
+            jobs=self._jobs,
+            blobs=self._blobs,
+            running=self._running,
+            asked={
+                "status": lambda _, reply: reply(self._status()),
+                "ping": self._ping,
+                "cancel": self._cancel,
+                "chaos": self._chaos,
+                "feeding": self._feed,
+            },
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM."""
+        while not self._end.is_set():
+            try:
+                async with asyncio.timeout(MEET_EVERY_S):
+                    await self._end.wait()
+            except TimeoutError:
+                self._service.meet(self._files.agent_keys())
+                self._feeding.look()
+
+    async def close(self) -> None:
+        """Stop serving; agents, bus server and what runs are left as they are."""
+        self._keeper.close()
+        await self._service.close()
+        await self._bus.close()
+        self._reader.close()
+        await asyncio.to_thread(self._ledger.close)
+
+    # ------------------------------------------------------------ ports.Sink
+
+    def resolved(
+        self, job: int, ids: list[int], states: list[int], reports: list[bytes | None]
+    ) -> None:
+        """See `ports.Sink`."""
+        self._desk.advanced(job, self._ledger.seq_of(job), "")
+
+    def job_ended(self, job: int, state: str) -> None:
+        """See `ports.Sink`."""
+        self._jobs.ended(job)
+        self._desk.advanced(job, self._ledger.seq_of(job), state)
+
+    def agent_changed(self, agent: str, state: str, reason: str) -> None:
+        """See `ports.Sink`."""
+        log.info("%s is %s%s", agent, state, f" ({reason})" if reason else "")
+
+    def output(self, message: Output) -> None:
+        """See `ports.Sink`."""
+        self._desk.output(message)
+
+    def failed(self, error: CoveyError) -> None:
+        """See `ports.Sink`."""
+        log.critical("%s", error)
+        self._end.set()
+
+    def _on_ledger_error(self, error: CoveyError | None) -> None:
+        self._trouble = error
+        if error is not None:
+            log.error("records wait: %s", error)
+        else:
+            log.info("records go through again")
+
+    # ------------------------------------------------------------ Ask
+
+    def _running(self, job: int) -> int:
+        known = self._service.core.jobs.get(job)
+        return len(known.running) if known is not None else 0
+
+    def _status(self) -> dict[str, Any]:
+        trouble = str(self._trouble) if self._trouble is not None else ""
+        return status_of(
+            self._settings.cluster,
+            self._service,
+            self._files,
+            now=time.monotonic(),
+            forged=self._service.forged + self._desk.forged,
+            trouble=trouble,
+        )
+
+    def _ping(self, args: dict[str, Any], reply: Reply) -> None:
+        self._service.ping()
+        asyncio.get_running_loop().call_later(PING_MAX_S / 2, self._report_ping, reply)
+
+    def _report_ping(self, reply: Reply) -> None:
+        machines = self._status()["machines"]
+        answers = [
+            {
+                "name": machine["name"],
+                "latency_s": machine["latency_s"] if machine["state"] == "ready" else None,
+            }
+            for machine in machines
+        ]
+        reply({"machines": answers})
+
+    def _cancel(self, args: dict[str, Any], reply: Reply) -> None:
+        self._jobs.cancel(
+            int(args["job"]), [int(task) for task in cast(list[Any], args.get("tasks") or [])]
+        )
+        reply({"job": int(args["job"])})
+
+    def _feed(self, args: dict[str, Any], reply: Reply) -> None:
+        feeder = ProcessRecord(int(args["pid"]), int(args["started"]))
+        self._feeding.heard(int(args["job"]), feeder)
+        reply({"job": int(args["job"])})
+
+    def _chaos(self, args: dict[str, Any], reply: Reply) -> None:
+        how, machine, for_s = str(args["how"]), str(args["machine"]), float(args.get("for_s") or 3)
+        self._machines.check(machine)
+        if how == "cut":
+            self._keeper.cut(machine, for_s)
+        else:
+            self._machines.disturb(how, machine, for_s)
+        reply({"how": how, "machine": machine, "for_s": for_s, "at": time.time()})

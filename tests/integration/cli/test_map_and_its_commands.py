@@ -1,0 +1,143 @@
+"""Jobs of `covey map` under the commands that follow, steer and resume them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+from tests.integration.cli.command_line import CommandLine
+from tests.integration.cli.schemas import checked
+
+#: Longest wait for something to become so.
+WAIT_MAX_S = 20.0
+
+
+def become(what: Callable[[], bool], name: str) -> None:
+    """Looks until it is so; `what` starts a process, so that there is no need to rest between."""
+    until = time.monotonic() + WAIT_MAX_S
+    while not what():
+        assert time.monotonic() < until, f"never: {name}"
+
+
+class Map:
+    """`covey map` in the background, in a directory of its own."""
+
+    def __init__(self, covey: CommandLine, directory: Path, *words: str) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "covey", "map", *words],
+            cwd=directory,
+            env=covey.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def go(self) -> None:
+        (self.directory / "go").touch()
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=WAIT_MAX_S)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def cluster(covey: CommandLine) -> Generator[CommandLine]:
+    """Two virtual machines of one slot each."""
+    assert covey("up", "--local", "2", "--slots", "1").code == 0
+    yield covey
+    assert covey("down").code == 0
+
+
+def job(covey: CommandLine, number: str = "last") -> dict[str, object]:
+    """The job as `covey jobs --json` shows it."""
+    ended = covey("jobs", number, "--json")
+    found: list[dict[str, object]] = checked("jobs", ended.out)["jobs"] if ended.out else []
+    return found[0] if found else {}
+
+
+def test_a_private_job_is_read_with_nothing_running(covey: CommandLine, tmp_path: Path) -> None:
+    code, out, _ = Map(covey, tmp_path, "-k", "echo {}; exit {}", ":::", "0", "3").end()
+    assert (code, out) == (1, "0\n3\n")
+    shown = checked("show", covey("show", "last", "--json").out)
+    assert [f["task"] for f in shown["failures"]] == [2]
+    assert "1.2  exit 3 on here  3" in covey("show", "1").out
+    assert covey("logs", "1.2").out == "3\n"
+    lines = covey("joblog", "last").out.splitlines()[1:]
+    assert sorted(line.split("\t")[6] + line.split("\t")[8] for line in lines) == [
+        "0echo 0; exit 0",
+        "3echo 3; exit 3",
+    ]
+
+
+def test_an_interrupted_private_job_is_resumed_with_what_is_left(
+    covey: CommandLine, tmp_path: Path
+) -> None:
+    words = "echo {} >> started; if test {} = b; then until test -e go; do sleep 0.05; done; fi"
+    mapped = Map(covey, tmp_path, "-j1", words, ":::", "a", "b", "c")
+    become(lambda: (tmp_path / "started").exists() and job(covey).get("done") == 1, "one done")
+    mapped.process.send_signal(signal.SIGKILL)
+    mapped.end()
+    become(lambda: job(covey).get("state") == "interrupted", "interrupted")
+    assert checked("show", covey("show", "1", "--json").out)["next"] == ["covey resume 1"]
+    mapped.go()
+    ended = covey("resume", "1")
+    assert ended.code == 0, ended.err
+    assert job(covey)["state"] == "succeeded"
+    assert (tmp_path / "started").read_text().split() == ["a", "b", "b", "c"]
+
+
+def test_a_job_of_the_head_is_attached_to_and_outlives_its_map(
+    cluster: CommandLine, tmp_path: Path
+) -> None:
+    words = ["until test -e {}; do sleep 0.05; done; echo {/}; exit 4", ":::", str(tmp_path / "go")]
+    mapped = Map(cluster, tmp_path, *words)
+    become(lambda: job(cluster).get("state") == "running", "running")
+    mapped.process.send_signal(signal.SIGKILL)
+    mapped.end()
+    attached = subprocess.Popen(
+        [sys.executable, "-m", "covey", "attach", "last"],
+        env=cluster.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert attached.stderr is not None
+    assert "job 1 running: 0 of 1 done" in attached.stderr.readline()
+    mapped.go()
+    out, err = attached.communicate(timeout=WAIT_MAX_S)
+    assert (attached.returncode, out) == (1, "go\n")
+    assert err.startswith("job 1 failed: 0 succeeded, 1 failed in ")
+
+
+def test_a_job_of_the_head_is_cancelled_with_its_processes(
+    cluster: CommandLine, tmp_path: Path
+) -> None:
+    mapped = Map(cluster, tmp_path, "echo $$ > pid{}; exec sleep 300", ":::", "1", "2", "3")
+    become(lambda: job(cluster).get("state") == "running", "running")
+    value = checked("cancel", cluster("cancel", "last", "--json").out)
+    assert value["cancelled"][0]["job"] == 1
+    mapped.end()
+    become(lambda: job(cluster)["state"] == "cancelled", "cancelled")
+    assert job(cluster)["cancelled"] == 3
+    for path in Path(cluster.home).rglob("pid?"):
+        assert not os.path.exists(f"/proc/{path.read_text().strip()}")
+    assert cluster("cancel", "last").out == "job 1 had ended already (cancelled)\n"
+
+
+def test_a_closed_pipe_ends_map_quietly(covey: CommandLine, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m covey map echo ::: $(seq 300) | head -1"],
+        cwd=tmp_path,
+        env=covey.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr

@@ -1,0 +1,31 @@
+"""Executors on this machine; after each test nothing of them may be left."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import covey
+from covey.testing.leaks import Traces, no_leaks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _first_use() -> None:
+    """What is made once per process (libuv has a pipe for signals) is no leak."""
+    with covey.Executor(1, local=True) as executor:
+        executor.submit(abs, -1).result()
+
+
+@pytest.fixture(autouse=True)
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
+    """What is left behind, checked at the end of each test."""
+    monkeypatch.setenv("COVEY_HOME", str(tmp_path / "home"))
+    with no_leaks() as found:
+        yield found
+
+
+@pytest.fixture
+def ex(traces: Traces) -> Iterator[covey.Executor]:
+    """Two slots of this machine."""
+    with covey.Executor(2) as executor:
+        yield executor

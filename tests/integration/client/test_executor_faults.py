@@ -1,0 +1,231 @@
+"""Something is killed or stopped at the worst moment: what was asked for comes, nothing is left."""
+
+import gc
+import os
+import signal
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from tests.integration.client.programs import script, start
+
+import covey
+from covey.agent import proctree
+from covey.errors import CoveyError
+from covey.testing.leaks import Traces
+from covey.testing.waiting import wait_until
+
+
+def slow_abs(n: int) -> int:
+    time.sleep(0.02)
+    return abs(n)
+
+
+def test_the_death_of_the_root_process_is_survived(ex: covey.Executor, traces: Traces) -> None:
+    many = [ex.submit(slow_abs, -n) for n in range(100)]
+    many[5].result()
+    (root,) = traces.roots()
+    os.kill(root, signal.SIGKILL)
+    assert [future.result(30) for future in many] == list(range(100))
+
+
+def test_the_death_of_the_bus_server_is_survived(ex: covey.Executor, traces: Traces) -> None:
+    many = [ex.submit(slow_abs, -n) for n in range(100)]
+    many[5].result()
+    (server,) = traces.servers()
+    os.kill(server, signal.SIGKILL)
+    assert [future.result(30) for future in many] == list(range(100))
+
+
+def test_a_root_process_that_stands_still_for_a_while_is_waited_for(
+    ex: covey.Executor, traces: Traces
+) -> None:
+    many = [ex.submit(slow_abs, -n) for n in range(100)]
+    many[5].result()
+    (root,) = traces.roots()
+    os.kill(root, signal.SIGSTOP)
+    until = time.monotonic() + 5
+    wait_until(lambda: time.monotonic() > until)
+    assert _state(root) == b"T"
+    os.kill(root, signal.SIGCONT)
+    assert [future.result(30) for future in many] == list(range(100))
+
+
+def _state(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+
+
+def test_a_root_process_that_dies_again_and_again_is_told(
+    ex: covey.Executor, traces: Traces
+) -> None:
+    future = ex.submit(time.sleep, 600)
+    wait_until(future.running)
+    killed: set[int] = set()
+
+    def kill_next() -> bool:
+        for root in set(traces.roots()) - killed:
+            killed.add(root)
+            os.kill(root, signal.SIGKILL)
+        return future.done()
+
+    wait_until(kill_next, timeout_s=40)
+    with pytest.raises(CoveyError, match="again and again"):
+        future.result()
+    with pytest.raises(CoveyError, match="again and again"):
+        ex.submit(abs, -1).result()
+
+
+def test_killed_children_fail_their_tasks_only(ex: covey.Executor) -> None:
+    def fall(n: int) -> int:
+        if n % 10 == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+    errors = [ex.submit(fall, n).exception() for n in range(60)]
+    assert [n for n, error in enumerate(errors) if error] == list(range(3, 60, 10))
+
+
+RUNNING = """
+import covey, os, sys, time
+def stay(path):
+    import subprocess
+    child = subprocess.Popen(['sleep', '600'])
+    open(path + str(os.getpid()), 'w').close()
+    child.wait()
+ex = covey.Executor(2)
+futures = [ex.submit(stay, os.getcwd() + '/run-') for _ in range(4)]
+while len([n for n in os.listdir('.') if n.startswith('run-')]) < 2:
+    time.sleep(0.01)
+"""
+
+
+def test_a_client_that_is_killed_leaves_nothing(tmp_path: Path, traces: Traces) -> None:
+    with start(tmp_path, RUNNING + "print('up')\ntime.sleep(600)\n") as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "up\n"
+        assert len(traces.processes()) >= 6
+        program.kill()
+    begun = time.monotonic()
+    traces.wait_gone()
+    assert time.monotonic() - begun < 4
+
+
+def test_everything_killed_at_once_is_cleaned_up_by_the_next(
+    tmp_path: Path, traces: Traces
+) -> None:
+    with start(tmp_path, RUNNING + "print('up')\ntime.sleep(600)\n") as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "up\n"
+        for pid in [*traces.roots(), *traces.servers(), program.pid]:
+            proctree.signal_all([pid], signal.SIGKILL)
+    with covey.Executor(1) as ex:
+        assert ex.submit(abs, -1).result() == 1
+    traces.wait_gone()
+
+
+def test_ctrl_c_while_waiting_cancels_and_leaves_nothing(tmp_path: Path, traces: Traces) -> None:
+    text = RUNNING + "print('up')\nwith ex:\n    futures[0].result()\n"
+    with start(tmp_path, text) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "up\n"
+        begun = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        assert program.wait(20) == -signal.SIGINT
+        assert time.monotonic() - begun < 8
+    traces.wait_gone()
+
+
+def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path, traces: Traces) -> None:
+    with start(tmp_path, RUNNING + "print('up')\nfutures[0].result()\n") as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "up\n"
+        program.send_signal(signal.SIGINT)
+        assert program.wait(20) == -signal.SIGINT
+    traces.wait_gone()
+
+
+def test_an_executor_that_is_dropped_leaves_nothing(traces: Traces) -> None:
+    future = covey.Executor(1).submit(abs, -3)
+    assert future.result() == 3
+    gc.collect()
+    traces.wait_gone()
+
+
+def test_an_executor_that_was_never_used_leaves_nothing(traces: Traces) -> None:
+    covey.Executor(1).shutdown(wait=False)
+    covey.Executor(1)
+    gc.collect()
+    traces.wait_gone()
+
+
+FORKING = """
+import covey, os, sys, time
+def pid():
+    return os.getpid()
+ex = covey.Executor(2)
+{before}
+child = os.fork()
+if child == 0:
+    try:
+        assert ex.submit(pow, 2, 5).result(20) == 32
+        assert list(ex.map(abs, range(-10, 0))) == list(range(10, 0, -1))
+        {end}
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        os._exit(1)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), ex.submit(abs, -4).result(20))
+ex.shutdown()
+"""
+
+
+@pytest.mark.parametrize("before", ["", "ex.submit(pid).result()", "time.sleep(0.05)"])
+@pytest.mark.parametrize("end", ["os._exit(0)", "ex.shutdown(); os._exit(0)", "sys.exit(0)"])
+def test_a_forked_child_has_an_executor_of_its_own(tmp_path: Path, before: str, end: str) -> None:
+    if end == "sys.exit(0)":
+        end = "os.environ['CHILD'] = '1'"
+    text = FORKING.format(before=before, end=end)
+    if "CHILD" in end:
+        text = text.replace("_, status", "if child == 0: sys.exit(0)\n_, status")
+    (tmp_path / "program.py").write_text(text)
+    assert script(tmp_path, text) == "0 4\n"
+
+
+def test_forked_children_do_not_keep_the_cluster_of_a_dead_parent(
+    tmp_path: Path, traces: Traces
+) -> None:
+    text = """
+        import covey, os, time
+        ex = covey.Executor(2)
+        ex.submit(abs, -1).result()
+        child = os.fork()
+        if child == 0:
+            print('child', os.getpid(), flush=True)
+            os.close(1)
+            os.close(2)
+            time.sleep(600)
+        time.sleep(600)
+    """
+    with start(tmp_path, textwrap.dedent(text)) as program:
+        assert program.stdout is not None
+        child = int(program.stdout.readline().split()[1])
+        program.kill()
+        program.wait()
+        wait_until(lambda: traces.processes() == [child], describe=traces.processes)
+        os.kill(child, signal.SIGKILL)
+
+
+def test_multiprocessing_may_fork_around_it(tmp_path: Path) -> None:
+    text = """
+        import covey, multiprocessing
+        def work(n):
+            return ex.submit(abs, -n).result(20)
+        ex = covey.Executor(2)
+        ex.submit(abs, -1).result()
+        with multiprocessing.get_context('fork').Pool(2) as pool:
+            print(pool.map(work, range(4)))
+        print(ex.submit(abs, -9).result())
+    """
+    assert script(tmp_path, textwrap.dedent(text)) == "[0, 1, 2, 3]\n9\n"
