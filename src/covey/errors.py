@@ -3,7 +3,13 @@
     CoveyError
     ├─ ConfigError                         the user's input is wrong: never retried
     │   ├─ SettingsError (ValueError)      .key .value
+    │   ├─ InventoryError (ValueError)     .problems: all of them, each with its place
     │   └─ UsageError (ValueError)
+    ├─ MachineError                        .machine
+    │   ├─ ConnectFailed (ConnectionError) .kind .remedy
+    │   ├─ CommandFailed                   .command .code .tail
+    │   └─ BootstrapFailed                 .step .remedy
+    ├─ FleetError                          .results: machine -> value or MachineError
     ├─ BusError
     │   ├─ BusUnavailable (ConnectionError)
     │   ├─ ServerMissing                   no nats-server binary on this platform
@@ -77,8 +83,34 @@ class SettingsError(ConfigError, ValueError):
     """A setting has a value that covey cannot use."""
 
 
+class InventoryError(ConfigError, ValueError):
+    """A list of machines cannot be read. See each line with: covey hosts check."""
+
+
 class UsageError(ConfigError, ValueError):
     """The command line is wrong."""
+
+
+class MachineError(CoveyError):
+    """Something did not work on one machine."""
+
+
+class ConnectFailed(MachineError, ConnectionError):
+    """A machine cannot be reached by ssh. See why with: covey doctor MACHINE."""
+
+    retryable = True
+
+
+class CommandFailed(MachineError):
+    """A command failed on a machine."""
+
+
+class BootstrapFailed(MachineError):
+    """An agent could not be brought onto a machine. See why with: covey doctor MACHINE."""
+
+
+class FleetError(CoveyError):
+    """Something did not work on some machines. What worked is in `results`."""
 
 
 class BusError(CoveyError):

@@ -12,11 +12,15 @@ from typing import Any
 class BusOrder:
     """The bus that runs already."""
 
+    #: `nats://HOST:PORT`, `tls://HOST:PORT` (checked against `ca`), or `unix:///DIRECTORY`: the
+    #: newest `bus-<n>.sock` in it, or where a `bus-<n>.port` says (protocol.md rule 36).
     url: str
     user: str
     password: str
     #: covey started it on a loopback port of this machine (`NatsBus.connect`).
     is_ours: bool = True
+    #: PEM of the only authority whose certificate counts, for TLS ("" = the system's).
+    ca: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ import secrets
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from covey.bus.config import ACCOUNT_USER
 from covey.bus.record import read_record, start_time, write_private
 from covey.client.private import SPACE_NAME_MAX, BusAddress
 from covey.errors import NotUp
+from covey.fleet.host import Host
 from covey.settings import Settings
 from covey.wire.signing import KEY_BYTES
 
@@ -42,6 +43,12 @@ class Machine:
     slots_from: str
     #: Where tasks get their directories.
     directory: str
+    #: `local`: a virtual machine here. `ssh`: reached from here. `joined`: it came by its own ssh.
+    kind: Literal["local", "ssh", "joined"] = "local"
+    #: How it is reached, of an `ssh` machine.
+    host: Host | None = None
+    #: It finishes what it has and gets no more (`covey drain`).
+    is_draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class ClusterFiles:
     def machines(self) -> list[Machine]:
         """The machines of the cluster, in the order in which they were named."""
         plain = _read_json(self.dir / "cluster.json") or {}
-        return [Machine(**one) for one in plain.get("machines", [])]
+        return [_machine(one) for one in plain.get("machines", [])]
 
     def write_machines(self, machines: list[Machine]) -> None:
         """Replace the list."""
@@ -181,6 +188,14 @@ class ClusterFiles:
 def files_of(settings: Settings) -> ClusterFiles:
     """The files of the cluster that this call works with."""
     return ClusterFiles(settings.state_dir)
+
+
+def _machine(plain: dict[str, Any]) -> Machine:
+    host = plain.pop("host", None)
+    if host is not None:
+        host |= {key: tuple(host[key]) for key in ("labels", "packages")}
+        host = Host(**host)
+    return Machine(**plain, host=host)
 
 
 def _make_secret(path: Path) -> None:
