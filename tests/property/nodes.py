@@ -7,11 +7,8 @@ from typing import Any, cast
 
 from tests.invariants import Row
 
-from covey.core.actions import (
-    Action,
-    Restored,
-    Start,
-)
+from covey.core.actions import Action, Start
+from covey.core.events import Restored
 from covey.model.job import JobSpec, JobState, Shape
 from covey.model.task import OutcomeState
 from covey.wire.messages import Frame, Hello, Message, Welcome

@@ -27,6 +27,19 @@ from tests.property.nodes import (
 
 from covey.core.actions import (
     Action,
+    JobEnded,
+    Kill,
+    Leave,
+    Record,
+    RecordAttempts,
+    RecordJob,
+    Resolve,
+    Send,
+    Start,
+    Strike,
+)
+from covey.core.agent import AgentCore
+from covey.core.events import (
     Added,
     AgentKnown,
     Arrived,
@@ -36,23 +49,12 @@ from covey.core.actions import (
     Confirm,
     Ended,
     Event,
-    JobEnded,
-    Kill,
-    Leave,
     Opened,
     PeerGone,
-    Record,
-    RecordAttempts,
-    RecordJob,
-    Resolve,
     Sealed,
-    Send,
-    Start,
-    Strike,
     Struck,
     Tick,
 )
-from covey.core.agent import AgentCore
 from covey.core.scheduler import SchedulerCore
 from covey.model.job import JobSpec
 from covey.wire.messages import Finished, Frame, Grant, Recorded

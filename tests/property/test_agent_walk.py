@@ -10,8 +10,9 @@ from collections import Counter
 import pytest
 from tests.unit.core.desk import Desk, Room
 
-from covey.core.actions import BusDown, BusUp, Ended, Gauged, Kill, PeerGone, Start, Strike, Struck
+from covey.core.actions import Kill, Start, Strike
 from covey.core.claims import CLAIM_LIMIT_S
+from covey.core.events import BusDown, BusUp, Ended, Gauged, PeerGone, Struck
 from covey.wire import messages as m
 
 STATES = [1, 1, 1, 1, 2, 3, 4]

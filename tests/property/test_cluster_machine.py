@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.property.nodes import CRASHED, FAILED, SUCCEEDED, Node, a_spec
 from tests.property.world import World
 
-from covey.core.actions import DrainAsked
+from covey.core.events import DrainAsked
 from covey.model.job import HaltPolicy, RetryPolicy
 
 #: Picks one of what there is; taken modulo.

@@ -5,7 +5,7 @@ from random import Random
 from tests.property.nodes import CRASHED, FAILED, SUCCEEDED, Node, a_spec
 from tests.property.world import World
 
-from covey.core.actions import DrainAsked, TailAsked
+from covey.core.events import DrainAsked, TailAsked
 from covey.model.job import HaltPolicy, JobSpec, RetryPolicy, Shape
 
 #: Most jobs and schedulers of a walk; more only make it slower.

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from covey.core.actions import DropPayloads, DropReports, Ended, ForgetJob, Start
+from covey.core.actions import DropPayloads, DropReports, ForgetJob, Start
+from covey.core.events import Ended
 from covey.files.blobs import BlobStore
 from covey.files.transfer import digest_of
 from covey.model.reference import is_reference, make_reference, read_reference

@@ -21,26 +21,18 @@ from covey.bus.peer import Peer
 from covey.bus.port import Bus
 from covey.core.actions import (
     Action,
-    Arrived,
-    BusDown,
-    BusUp,
     DropPayloads,
     DropReports,
-    Ended,
-    Event,
     FollowTask,
     ForgetJob,
-    Gauged,
     Kill,
     Leave,
-    PeerGone,
     Send,
     Start,
     Strike,
-    Struck,
-    Tick,
 )
 from covey.core.agent import AgentCore
+from covey.core.events import Arrived, BusDown, BusUp, Ended, Event, Gauged, PeerGone, Struck, Tick
 from covey.errors import CoveyError, DecodeError, Forged
 from covey.files.transfer import Fetcher, serve
 from covey.model.reference import is_reference, read_reference
@@ -86,6 +78,8 @@ class Place:
     runtime_dir: Path
     #: For people: hostname, python, cpus, where the slots come from … (`Welcome.facts`).
     facts: dict[str, Any]
+    #: See `frames.Work`.
+    here: str = ""
 
 
 class AgentService:
@@ -296,6 +290,7 @@ class AgentService:
             time_limit_s=start.time_limit_s,
             env={"COVEY_JOB_ID": str(start.job), "COVEY_MACHINE": self._place.agent},
             workdir=str(self._place.workdir),
+            here=self._place.here,
         )
 
     # ------------------------------------------------------------ own loops

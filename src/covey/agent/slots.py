@@ -23,7 +23,7 @@ from covey.agent.ending import how_it_ended
 from covey.agent.forker import Forker
 from covey.agent.frames import CHUNK_TASKS_MAX
 from covey.agent.handle import Chunk, Handle, Run, now
-from covey.core.actions import Ended
+from covey.core.events import Ended
 from covey.model.task import OutcomeState
 
 #: Idle children that are kept, per slot: a pool for two jobs that take turns.

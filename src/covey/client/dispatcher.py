@@ -20,7 +20,7 @@ from covey.client.cluster import files_of
 from covey.client.feed import Deliver, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.private import AGENT
-from covey.core.actions import Added, AgentKnown, CancelAsked, Event, Opened, PeerGone, Shaped
+from covey.core.events import Added, AgentKnown, CancelAsked, Event, Opened, PeerGone, Shaped
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, NotUp, StartFailed
 from covey.model.job import JobSpec, RetryPolicy, Shape

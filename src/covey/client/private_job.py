@@ -14,7 +14,7 @@ from covey.bus.nats import NatsBus
 from covey.client.jobs import PAGE_ROWS, JobOrder
 from covey.client.launch import Launch
 from covey.client.private import AGENT
-from covey.core.actions import AgentKnown, PeerGone
+from covey.core.events import AgentKnown, PeerGone
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, JobNotFound, StartFailed
 from covey.files.blobs import BlobStore

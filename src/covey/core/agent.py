@@ -12,20 +12,16 @@ recorded; nothing of a scheduler that is gone keeps a slot from the others.
 import random
 from typing import Any
 
-from covey.core.actions import (
-    Action,
+from covey.core.actions import Action, DropReports, FollowTask, Leave, Send
+from covey.core.events import (
     Arrived,
     BusDown,
     BusUp,
     DrainAsked,
-    DropReports,
     Ended,
     Event,
-    FollowTask,
     Gauged,
-    Leave,
     PeerGone,
-    Send,
     Struck,
     Tick,
 )

@@ -7,8 +7,9 @@ given up as cancelled.
 
 from dataclasses import dataclass, field
 
-from covey.core.actions import Confirm, JobEnded, Record, RecordJob, Resolve
+from covey.core.actions import JobEnded, Record, RecordJob, Resolve
 from covey.core.binding import Binding
+from covey.core.events import Confirm
 from covey.core.jobs import Job
 from covey.core.outbox import Outbox
 from covey.core.retry import is_halting

@@ -5,8 +5,9 @@ a success is taken. Laws: a task is recorded once; an outcome is told to the cli
 record, and to the agent (`Recorded`) only when the record is durable.
 """
 
-from covey.core.actions import Confirm, Record, RecordAttempts
+from covey.core.actions import Record, RecordAttempts
 from covey.core.closing import Batch, Closing
+from covey.core.events import Confirm
 from covey.core.jobs import Job, Lease
 from covey.core.outbox import Outbox
 from covey.core.retry import is_poison, may_start_again

@@ -6,9 +6,9 @@ attempt keeps its number: its task is pending, and whoever reports it first, bef
 has it (adoption).
 """
 
-from covey.core.actions import Restored
 from covey.core.binding import Binding
 from covey.core.closing import Closing
+from covey.core.events import Restored
 from covey.core.jobs import Job, Lease
 from covey.core.outcomes import Outcomes
 from covey.core.pending import undone
@@ -123,11 +123,11 @@ class Recovery:
         """Take a job out of the ledger; what may still run somewhere is held back for a while."""
         job.held, job.total = event.held, event.total
         job.succeeded, job.failed, job.cancelled = event.succeeded, event.failed, event.cancelled
-        job.starts = dict(event.starts)
+        job.starts, job.spans = dict(event.starts), event.spans
         for first, count in undone(event.done, event.held):
             doubtful = max(0, min(count, event.high_water + RESTORE_AHEAD + 1 - first))
             job.held_back.add(first, doubtful)
-            job.pending[1].add(first + doubtful, count - doubtful)
+            job.spread(first + doubtful, count - doubtful)
         if event.is_cancelling:
             job.state = JobState.CANCELLING
         self._jobs[job.number] = job
@@ -142,7 +142,7 @@ class Recovery:
         self._timers.drop(("restore", ""))
         for job in list(self._jobs.values()):
             if job.held_back.count:
-                job.held_back.move_to(job.pending[1])
+                job.release()
                 self._closing.progress(job, now)
 
     # -- parts

@@ -11,8 +11,10 @@ before what is recorded. A restarted durable scheduler is a new core with a high
 
 from random import Random
 
-from covey.core.actions import (
-    Action,
+from covey.core.actions import Action
+from covey.core.binding import Binding
+from covey.core.closing import Closing
+from covey.core.events import (
     Added,
     AgentForgotten,
     AgentKnown,
@@ -33,8 +35,6 @@ from covey.core.actions import (
     TailAsked,
     Tick,
 )
-from covey.core.binding import Binding
-from covey.core.closing import Closing
 from covey.core.explaining import why
 from covey.core.jobs import JOB_TRANSITIONS, Job
 from covey.core.outbox import Outbox

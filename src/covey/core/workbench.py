@@ -10,14 +10,13 @@ from covey.core.actions import (
     Action,
     DropPayloads,
     DropReports,
-    Ended,
     ForgetJob,
     Kill,
     Send,
     Start,
     Strike,
-    Struck,
 )
+from covey.core.events import Ended, Struck
 from covey.core.peers import Peer
 from covey.core.queueing import QueuePolicy
 from covey.core.reservations import Bound, Taken, Work

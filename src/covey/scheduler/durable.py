@@ -8,17 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from covey.core.actions import (
-    Added,
-    CancelAsked,
-    Opened,
-    Record,
-    RecordAttempts,
-    RecordJob,
-    Sealed,
-    TailAsked,
-)
-from covey.core.actions import Event as CoreEvent
+from covey.core.actions import Record, RecordAttempts, RecordJob
+from covey.core.events import Added, CancelAsked, Opened, Sealed, TailAsked
+from covey.core.events import Event as CoreEvent
 from covey.errors import DecodeError, JobNotFound, JobRejected
 from covey.files.blobs import BlobStore
 from covey.model.job import JobState

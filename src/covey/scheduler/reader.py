@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from covey.core.actions import Restored
+from covey.core.events import Restored
 from covey.errors import BlobMissing, DecodeError, JobNotFound, LedgerCorrupt
 from covey.model.job import JobSpec, JobState
 from covey.model.pack import unpack

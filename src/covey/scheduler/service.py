@@ -18,21 +18,23 @@ from covey.bus.port import Bus
 from covey.core.actions import (
     Action,
     AgentChanged,
-    AgentForgotten,
-    AgentKnown,
-    Arrived,
     Barrier,
-    BusDown,
-    BusUp,
-    Confirm,
-    Event,
     JobEnded,
-    PeerGone,
     Record,
     RecordAttempts,
     RecordJob,
     Resolve,
     Send,
+)
+from covey.core.events import (
+    AgentForgotten,
+    AgentKnown,
+    Arrived,
+    BusDown,
+    BusUp,
+    Confirm,
+    Event,
+    PeerGone,
     Tick,
 )
 from covey.core.scheduler import SchedulerCore

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from covey.core.actions import Restored
+from covey.core.events import Restored
 from covey.errors import CoveyError, JobNotFound
 from covey.scheduler.locks import is_held
 from covey.scheduler.reader import PAGE_ROWS_MAX, LedgerReader

@@ -21,7 +21,7 @@ from tests.integration.agent.rig import command, encode_command, function
 from covey.agent.forker import reap
 from covey.agent.handle import Chunk
 from covey.agent.slots import Slots
-from covey.core.actions import Ended
+from covey.core.events import Ended
 from covey.model.job import Shape
 from covey.testing.waiting import happens
 

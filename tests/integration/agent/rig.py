@@ -17,7 +17,7 @@ import cloudpickle
 from covey.agent import proctree
 from covey.agent.forker import spawn_zygote
 from covey.agent.slots import Chunk, Slots
-from covey.core.actions import Ended
+from covey.core.events import Ended
 from covey.model.context import (
     CALL_TAG,
     MAP_TAG,

@@ -3,8 +3,9 @@
 import random
 from typing import Any, TypeVar
 
-from covey.core.actions import Action, Arrived, Ended, Event, Kill, Send, Start, Tick
+from covey.core.actions import Action, Kill, Send, Start
 from covey.core.agent import AgentCore
+from covey.core.events import Arrived, Ended, Event, Tick
 from covey.core.link import Link
 from covey.core.queueing import QueuePolicy
 from covey.model.job import Shape

@@ -4,21 +4,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar
 
-from covey.core.actions import (
-    Action,
-    Added,
-    AgentKnown,
-    Arrived,
-    Event,
-    Opened,
-    Record,
-    RecordAttempts,
-    RecordJob,
-    Resolve,
-    Sealed,
-    Send,
-    Tick,
-)
+from covey.core.actions import Action, Record, RecordAttempts, RecordJob, Resolve, Send
+from covey.core.events import Added, AgentKnown, Arrived, Event, Opened, Sealed, Tick
 from covey.core.link import Link
 from covey.core.scheduler import SchedulerCore
 from covey.model.job import JobSpec, Shape

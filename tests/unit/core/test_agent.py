@@ -3,18 +3,8 @@
 import pytest
 from tests.unit.core.desk import Desk, Room
 
-from covey.core.actions import (
-    Added,
-    DropPayloads,
-    DropReports,
-    Ended,
-    FollowTask,
-    ForgetJob,
-    Gauged,
-    Send,
-    Strike,
-    Struck,
-)
+from covey.core.actions import DropPayloads, DropReports, FollowTask, ForgetJob, Send, Strike
+from covey.core.events import Added, Ended, Gauged, Struck
 from covey.core.peers import GATHER_MAX, GATHER_S
 from covey.core.workbench import CHUNK_STUCK_S
 from covey.errors import InvalidTransition

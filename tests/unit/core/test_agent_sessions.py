@@ -2,18 +2,9 @@
 
 from tests.unit.core.desk import Desk, Room
 
-from covey.core.actions import (
-    BusDown,
-    BusUp,
-    DrainAsked,
-    DropPayloads,
-    DropReports,
-    ForgetJob,
-    Leave,
-    PeerGone,
-    Send,
-)
+from covey.core.actions import DropPayloads, DropReports, ForgetJob, Leave, Send
 from covey.core.agent import ORPHAN_AFTER_S, SILENCE_S
+from covey.core.events import BusDown, BusUp, DrainAsked, PeerGone
 from covey.model.task import OutcomeState
 from covey.wire import messages as m
 

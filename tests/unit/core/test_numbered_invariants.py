@@ -5,8 +5,9 @@ import random
 
 from tests.unit.core.desk import Desk, Room
 
-from covey.core.actions import (
-    Action,
+from covey.core.actions import Action, Record, RecordJob, Resolve, Send, Start
+from covey.core.agent import AgentCore
+from covey.core.events import (
     Added,
     AgentKnown,
     Arrived,
@@ -14,15 +15,9 @@ from covey.core.actions import (
     Ended,
     Event,
     Opened,
-    Record,
-    RecordJob,
-    Resolve,
     Sealed,
-    Send,
-    Start,
     Tick,
 )
-from covey.core.agent import AgentCore
 from covey.core.scheduler import SchedulerCore
 from covey.model.job import JobSpec, Shape
 from covey.model.task import OutcomeState

@@ -2,8 +2,8 @@
 
 from tests.unit.core.office import CANCELLED, FAILED, OK, Office
 
-from covey.core.actions import (
-    AgentChanged,
+from covey.core.actions import AgentChanged
+from covey.core.events import (
     AgentForgotten,
     AgentKnown,
     Arrived,

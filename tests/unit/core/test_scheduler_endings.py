@@ -2,14 +2,9 @@
 
 from tests.unit.core.office import CANCELLED, FAILED, OK, Office
 
-from covey.core.actions import (
-    CancelAsked,
-    Confirm,
-    JobEnded,
-    Record,
-    Tick,
-)
+from covey.core.actions import JobEnded, Record
 from covey.core.closing import STOP_LIMIT_S
+from covey.core.events import CancelAsked, Confirm, Tick
 from covey.model.job import HaltPolicy
 from covey.wire import messages as m
 
