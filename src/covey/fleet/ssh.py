@@ -6,6 +6,7 @@ command no handshake. Whoever comes later (the head, the next command) adopts it
 """
 
 import shlex
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,13 @@ class Connection:
 
     def passthrough(self, command: str, *, tty: bool = False) -> int:
         """Run with our own stdin, stdout and stderr; its exit code. "" = a login shell."""
+        raise NotImplementedError
+
+    def pipe(self, command: str) -> "subprocess.Popen[bytes]":
+        """Run with pipes at its stdin and stdout (far heads and joined machines); stderr is ours.
+
+        It ends when the connection does. The caller closes and waits.
+        """
         raise NotImplementedError
 
     def forward_socket(self, remote_path: str, local_port: int) -> None:
