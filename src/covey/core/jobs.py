@@ -6,6 +6,7 @@ or ended (nothing is kept but counters). An attempt is (term, n): n is 1 unless 
 otherwise.
 """
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -66,6 +67,8 @@ class Job:
         self.bytes_mean: dict[int, int] = {}
         self.pending: dict[int, Pending] = {shape: Pending() for shape in self.shapes}
         self.held_back = Pending()
+        #: Of a restored job, see `Restored.spans`.
+        self.spans: list[tuple[int, int]] = []
         self.running: dict[int, Lease] = {}
         self.holdings: dict[str, Holding] = {}
         #: n of the running or of the next attempt, where it is not 1.
@@ -133,6 +136,11 @@ class Job:
         """(task, lease) of all that an agent holds, in order of granting."""
         return [(task, lease) for task, lease in self.running.items() if lease.agent == agent]
 
+    def shape_of(self, task: int) -> int:
+        """The shape of a task that was restored."""
+        at = bisect_right(self.spans, task, key=lambda span: span[0])
+        return self.spans[at - 1][1] if at else 1
+
     # -- where tasks go
 
     def add_shape(self, shape: int, terms: Shape) -> None:
@@ -140,6 +148,22 @@ class Job:
         if shape not in self.shapes:
             self.shapes[shape] = terms
             self.pending[shape] = Pending()
+
+    def release(self) -> None:
+        """What is held back is pending, each task in its shape."""
+        for first, stop in list(self.held_back.ranges()):
+            self.spread(first, stop - first)
+        self.held_back = Pending()
+
+    def spread(self, first: int, count: int) -> None:
+        """Restored tasks are pending, each in its shape."""
+        stop = first + count
+        for at, _ in self.spans:
+            if first < at < stop:
+                self.pending[self.shape_of(first)].add(first, at - first)
+                first = at
+        if first < stop:
+            self.pending[self.shape_of(first)].add(first, stop - first)
 
     def take(self, shape: int, count: int, agent: str, now: float) -> tuple[list[int], list[int]]:
         """Move up to `count` pending tasks to running at `agent`; returns ids and ns."""
@@ -232,7 +256,7 @@ class Job:
 
     def _strike(self, task: int) -> int:
         if self.held_back.strike(task):
-            return 1
+            return self.shape_of(task)
         for shape, pending in self.pending.items():
             if pending.strike(task):
                 return shape
