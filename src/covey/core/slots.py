@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from covey.core.reservations import Bound, Work
 
+#: Tasks that take no slot (`Shape.slots` = 0) and run at once on an agent. Others wait for their
+#: end, never for a slot.
+ASIDE_MAX = 8
+
 
 @dataclass(slots=True, eq=False)
 class Run:

@@ -59,7 +59,8 @@ class Shape:
     #: sha256 (hex) of the context: the template and environment, or the function. Fetched by
     #: digest.
     context: str = ""
-    #: Slots that one task takes, all or none.
+    #: Slots that one task takes, all or none; 0 = it runs aside of the slots, at once (at most
+    #: `core.slots.ASIDE_MAX` per agent).
     slots: int = 1
     #: Larger is served first.
     priority: int = 0
@@ -85,6 +86,8 @@ class Shape:
     #: False: granted to a free slot only, never ahead of its start. So a job that may halt at an
     #: outcome starts nothing more once that outcome is known.
     may_wait: bool = True
+    #: Only these agents may run it; () = any.
+    machines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ class JobSpec:
     user: str = ""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     halt: HaltPolicy | None = None
-    #: What happens to tasks of an unreachable agent: run elsewhere, wait for it, or fail.
+    #: What happens to tasks of an unreachable agent: run elsewhere, wait for it, or fail. With
+    #: `fail`, so do tasks that wait for machines (`Shape.machines`) of which none can be reached.
     on_lost: Literal["rerun", "wait", "fail"] = "rerun"
     #: Least seconds between two starts of the job (`--delay`).
     start_delay_s: float = 0.0

@@ -60,6 +60,8 @@ _BY_CLASS = {cls: _Layout(cls, tag) for cls, tag in _TAG_OF.items()}
 _BY_TAG = {layout.tag: layout for layout in _BY_CLASS.values()}
 _SHAPE_NAMES = [f.name for f in fields(Shape)]
 _read_shape = attrgetter(*_SHAPE_NAMES)
+#: The only one of them that is a list on the wire and a tuple here.
+_MACHINES = _SHAPE_NAMES.index("machines")
 
 
 def encode(frame: Frame) -> bytes:
@@ -106,7 +108,10 @@ def decode(data: bytes) -> Frame:
 
 
 def _shape(values: list[Any]) -> Shape:
-    return Shape(*values[: len(_SHAPE_NAMES)])
+    known = values[: len(_SHAPE_NAMES)]
+    if len(known) > _MACHINES:
+        known[_MACHINES] = tuple(known[_MACHINES])
+    return Shape(*known)
 
 
 def cut(body: bytes, lens: list[int]) -> list[bytes]:

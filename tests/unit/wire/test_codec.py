@@ -19,7 +19,7 @@ _SESSION = bytes(range(16))
 
 def _sample(kind: str) -> Any:
     if "Shape" in kind:
-        return Shape(slots=2, context="ab", time_limit_s=1.5)
+        return Shape(slots=2, context="ab", time_limit_s=1.5, machines=("lab1", "lab2"))
     if kind.startswith("list"):
         return [[1, 2]] if "list[list" in kind else [1, 2, 3]
     samples: dict[str, Any] = {"int": 7, "str": "x", "bytes": b"\0body", "float": 0.5, "bool": True}
