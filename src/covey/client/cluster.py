@@ -7,7 +7,11 @@
 <state>/keys/bus/NAME      password of a bus user (0600)
 <state>/keys/bus/bus.url   the user's own bus, if one is used (0600)
 <state>/bus/bus.json       the bus server
-<state>/machines/NAME/     directory of a virtual machine; agent.json: its process
+<state>/machines/NAME/     of a virtual machine: its directory, agent.json: its process
+                           of one over ssh: remote.json: what was started there, tunnel.json
+<state>/traces.json        hosts that have something of ours, also after `down`
+<state>/control            where the control sockets of ssh are
+<state>/command            runs covey on this computer, for whoever comes by ssh
 """
 
 import hashlib
@@ -15,15 +19,18 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from covey.agent.runtime import base_dir
 from covey.bus.config import ACCOUNT_USER
 from covey.bus.record import read_record, start_time, write_private
 from covey.client.private import SPACE_NAME_MAX, BusAddress
 from covey.errors import NotUp
 from covey.fleet.host import Host
+from covey.scheduler import locks
 from covey.settings import Settings
 from covey.wire.signing import KEY_BYTES
 
@@ -69,8 +76,37 @@ class ProcessRecord:
         return start_time(self.pid) == self.started
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteRecord:
+    """An agent on another machine, as it was started last."""
+
+    incarnation: str
+    #: Its runtime directory there: where the bus is forwarded to.
+    runtime_dir: str
+    #: Digest of the archive that it runs from.
+    archive: str
+    #: The Python there, as a path: what is called with the archive.
+    executable: str
+    python: str = ""
+    platform: str = ""
+    slots: int = 0
+    is_persistent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A host that has something of ours."""
+
+    host: Host
+    #: Its Python and the archive there: with them all is removed.
+    executable: str
+    archive: str
+    #: An agent may still run there: it was not reached when the cluster went down.
+    is_running: bool = False
+
+
 class ClusterFiles:
-    """Reads and writes them. No lock of its own: only the holder of the head's lock writes."""
+    """Reads and writes them. `change_machines` has a lock; the rest is written by one process."""
 
     def __init__(self, state_dir: Path) -> None:
         self.dir = state_dir
@@ -89,8 +125,18 @@ class ClusterFiles:
         text = json.dumps({"machines": [asdict(one) for one in machines]}, indent=1)
         write_private(self.dir / "cluster.json", text + "\n")
 
+    def change_machines(self, change: Callable[[list[Machine]], list[Machine]]) -> list[Machine]:
+        """Replace the list by what `change` makes of it, while nobody else does; returns it."""
+        fd = locks.take(self.dir / "cluster.lock", wait_s=locks.SHORT_LOCK_TIMEOUT_S)
+        try:
+            machines = change(self.machines())
+            self.write_machines(machines)
+        finally:
+            os.close(fd)
+        return machines
+
     def machine_dir(self, name: str) -> Path:
-        """Directory of a virtual machine."""
+        """Directory of a virtual machine; of one over ssh, what is known here of it."""
         return self.dir / "machines" / name
 
     # ------------------------------------------------------------ secrets
@@ -139,6 +185,56 @@ class ClusterFiles:
         """Say which process it is."""
         write_private(self.machine_dir(name) / "agent.json", json.dumps(asdict(record)) + "\n")
 
+    def remote(self, name: str) -> RemoteRecord | None:
+        """The agent that was started on a machine over ssh."""
+        plain = _read_json(self.machine_dir(name) / "remote.json")
+        try:
+            return None if plain is None else RemoteRecord(**plain)
+        except TypeError:
+            return None
+
+    def write_remote(self, name: str, record: RemoteRecord) -> None:
+        """Say what was started there."""
+        directory = self.machine_dir(name)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(directory / "remote.json", json.dumps(asdict(record)) + "\n")
+
+    def control_dir(self) -> Path:
+        """Where the control sockets of our ssh connections are: short, local, ours alone.
+
+        Written down, for a head or a command that finds another XDG_RUNTIME_DIR must find them too.
+        """
+        note = self.dir / "control"
+        try:
+            return Path(note.read_text().strip())
+        except OSError:
+            short = hashlib.sha256(os.fsencode(self.dir.absolute())).hexdigest()[:8]
+            path = base_dir() / f"ssh-{short}"
+            write_private(note, f"{path}\n")
+            return path
+
+    # ------------------------------------------------------------ traces
+
+    def traces(self) -> list[Trace]:
+        """Hosts that have something of ours: an archive at least."""
+        plain = _read_json(self.dir / "traces.json") or {}
+        return [Trace(**one | {"host": _host(one["host"])}) for one in plain.get("hosts", [])]
+
+    def change_traces(self, change: Callable[[list[Trace]], list[Trace]]) -> None:
+        """Replace the list by what `change` makes of it, while nobody else does."""
+        fd = locks.take(self.dir / "cluster.lock", wait_s=locks.SHORT_LOCK_TIMEOUT_S)
+        try:
+            hosts = [asdict(trace) for trace in change(self.traces())]
+            if hosts:
+                text = json.dumps({"hosts": hosts}, indent=1)
+                write_private(self.dir / "traces.json", text + "\n")
+            else:
+                (self.dir / "traces.json").unlink(missing_ok=True)
+        finally:
+            os.close(fd)
+
+    # ------------------------------------------------------------ the bus
+
     def address(self) -> BusAddress:
         """Where the bus is, with our credential.
 
@@ -178,8 +274,10 @@ class ClusterFiles:
     def forget(self) -> None:
         """Remove what belongs to a running cluster; the ledger, logs and outputs stay."""
         for machine in self.machines():
-            (self.machine_dir(machine.name) / "agent.json").unlink(missing_ok=True)
-        for name in ("head.json", "cluster.json"):
+            for name in ("agent.json", "remote.json", "tunnel.json"):
+                (self.machine_dir(machine.name) / name).unlink(missing_ok=True)
+        shutil.rmtree(self.control_dir(), ignore_errors=True)
+        for name in ("head.json", "cluster.json", "cluster.lock", "command", "control"):
             (self.dir / name).unlink(missing_ok=True)
         for folder in (self.keys, self.bus_dir):
             shutil.rmtree(folder, ignore_errors=True)
@@ -192,10 +290,12 @@ def files_of(settings: Settings) -> ClusterFiles:
 
 def _machine(plain: dict[str, Any]) -> Machine:
     host = plain.pop("host", None)
-    if host is not None:
-        host |= {key: tuple(host[key]) for key in ("labels", "packages")}
-        host = Host(**host)
-    return Machine(**plain, host=host)
+    return Machine(**plain, host=None if host is None else _host(host))
+
+
+def _host(plain: dict[str, Any]) -> Host:
+    tuples: dict[str, Any] = {key: tuple(plain[key]) for key in ("labels", "packages")}
+    return Host(**(plain | tuples))
 
 
 def _make_secret(path: Path) -> None:
