@@ -18,6 +18,7 @@ from typing import Any, cast
 import cloudpickle
 
 from covey.agent.capture import Capture
+from covey.agent.elsewhere import ProgramModules, check_python, this_python
 from covey.agent.frames import Work
 from covey.agent.outbox import Outbox
 from covey.errors import CoveyError, ResultTooLarge, Unpicklable
@@ -44,6 +45,9 @@ class Caller:
         outbox.has_prints = True
         self._applied: CallContext | None = None
         self._env: dict[str, str] = {}
+        self._modules = ProgramModules()
+        #: The context, when the program runs another Python than we.
+        self._foreign: CallContext | None = None
 
     def prepare(self, context: CallContext) -> Callable[[Work], None]:
         """Loads the function of a context: what runs its chunks.
@@ -52,6 +56,7 @@ class Caller:
         """
         self._apply(context)
         try:
+            check_python(context, context.function, "the function")
             function = cast("Function", pickle.loads(context.function))
         except BaseException as error:  # noqa: BLE001 - imports of the user run here
             self._leave_if_copy(error)
@@ -99,6 +104,8 @@ class Caller:
     def _call(self, function: Function, payload: bytes | memoryview) -> tuple[int, bytes]:
         """One task: its state and its report."""
         try:
+            if self._foreign is not None:
+                check_python(self._foreign, payload, "an argument")
             if payload[0] != _CALL:
                 turn_s = math.inf if payload[0] == _MAP else TURN_S
                 return self._call_many(function, pickle.loads(payload[1:]), turn_s)
@@ -159,6 +166,8 @@ class Caller:
                 os.chdir(context.cwd)
             except OSError as error:
                 print(f"covey: cannot enter {context.cwd}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        self._foreign = context if context.python not in ("", this_python()) else None
+        self._modules.replace(context.modules)
         importlib.invalidate_caches()
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from covey.agent import calls, runner
+from covey.agent import calls, elsewhere, runner
 from covey.agent.frames import CHUNK, HEAD, PAGE_BYTES, Work, decode_work
 from covey.agent.outbox import Outbox, flush_stdio, raise_fd
 from covey.errors import DecodeError
@@ -72,16 +72,17 @@ class Child:
         outbox.mark(1, time.monotonic())
         run = self._ready.get(work.digest)
         if run is None:
-            run = self._ready[work.digest] = self._prepare(work.context)
+            run = self._ready[work.digest] = self._prepare(work)
         for digest in work.drop:
             self._ready.pop(digest, None)
         run(work)
         outbox.flush()
 
-    def _prepare(self, data: bytes) -> Callable[[Work], None]:
+    def _prepare(self, work: Work) -> Callable[[Work], None]:
         """What runs the chunks of a context."""
         try:
-            context = decode_context(data)
+            context = decode_context(work.context)
+            context = elsewhere.as_here(context, work.here, work.workdir)
             if isinstance(context, CallContext):
                 if self._caller is None:
                     self._caller = calls.Caller(self._outbox)

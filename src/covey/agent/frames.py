@@ -77,6 +77,8 @@ class Work:
     ids: Sequence[int]
     ns: Sequence[int]
     serial: int = 0
+    #: The computer whose callers' directories and environments are found here; "" = nobody's.
+    here: str = ""
     payloads: Sequence[bytes | memoryview] = field(default_factory=list[bytes])
 
 
@@ -94,6 +96,7 @@ _SHARED = [
     "output_max_bytes",
     "nice",
     "job",
+    "here",
 ]
 
 
@@ -113,7 +116,7 @@ def decode_work(content: memoryview) -> Work:
     """The chunk in the content of a CHUNK frame; its payloads are views of `content`."""
     serial, size = _CHUNK.unpack_from(content)
     at = _CHUNK.size + size
-    shared, env, (ids, ns, lens) = unpack(content[_CHUNK.size : at])
+    (*shared, here), env, (ids, ns, lens) = unpack(content[_CHUNK.size : at])
     payloads: list[memoryview] = []
     for length in array("I", lens):
         payloads.append(content[at : at + length])
@@ -124,6 +127,7 @@ def decode_work(content: memoryview) -> Work:
         ids=array("q", ids),
         ns=array("q", ns),
         serial=serial,
+        here=here,
         payloads=payloads,
     )
 

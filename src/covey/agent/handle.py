@@ -60,6 +60,8 @@ class Chunk:
     env: dict[str, str] = field(default_factory=dict[str, str])
     #: Where directories of tasks are made.
     workdir: str = ""
+    #: See `frames.Work`.
+    here: str = ""
     #: Keep what callables print in their reports (commands: always).
     capture: bool = False
 
@@ -157,6 +159,7 @@ class Handle:
             ids=chunk.ids,
             ns=chunk.ns,
             serial=self._serial,
+            here=chunk.here,
             payloads=chunk.payloads,
         )
         self.run = Run(chunk, self._serial)

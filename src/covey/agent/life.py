@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from covey.agent.here import this_computer
 from covey.agent.order import BusOrder, StartOrder
 from covey.agent.service import AgentService, Place
 from covey.agent.slots import Slots
@@ -110,7 +111,9 @@ class _Life:
             order.incarnation,
             lambda ended, ids, reports: services[0].on_ended(ended, ids, reports),
         )
-        place = Place(order.cluster, order.agent, Path(order.workdir), runtime_dir, self._facts)
+        here = this_computer() if order.is_here else ""
+        workdir = Path(order.workdir)
+        place = Place(order.cluster, order.agent, workdir, runtime_dir, self._facts, here)
         service = AgentService(
             bus=bus, place=place, core=core, key=bytes.fromhex(order.key), slots=slots
         )

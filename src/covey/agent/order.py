@@ -51,6 +51,9 @@ class StartOrder:
     runtime_dir: str
     bus: BusOrder | None = None
     server: ServerOrder | None = None
+    #: A part of this computer (private run, virtual machine): tasks of a caller here find the
+    #: caller's directory and environment. False: a machine of its own, reached by ssh.
+    is_here: bool = True
     #: Inherited descriptors that hold locks (runtime directory, private run): open while we live.
     lock_fds: tuple[int, ...] = ()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from covey.agent.cpus import default_slots
+from covey.agent.here import this_computer
 from covey.cli.map_ending import (
     Ending,
     command_line,
@@ -156,6 +157,9 @@ class _Call:
                 shell=self._shell.path,
                 env=_environment(plan.env),
                 cwd=cwd,
+                at=this_computer(),
+                env_elsewhere=_given(plan.env),
+                cwd_elsewhere=plan.workdir or "",
             )
         )
         digest = hashlib.sha256(context).hexdigest()
@@ -202,11 +206,16 @@ class _Call:
 
 
 def _environment(given: tuple[str, ...]) -> dict[str, str]:
-    env = dict(os.environ)
-    for word in given:
+    return dict(os.environ) | _given(given)
+
+
+def _given(words: tuple[str, ...]) -> dict[str, str]:
+    """What `--env` names: with the value that is given, or the one that it has here."""
+    env: dict[str, str] = {}
+    for word in words:
         name, equals, value = word.partition("=")
-        if equals:
-            env[name] = value
+        if equals or name in os.environ:
+            env[name] = value if equals else os.environ[name]
     return env
 
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import cloudpickle
 
+from covey.agent.elsewhere import this_python
+from covey.agent.here import this_computer
+from covey.client.sources import program_modules
 from covey.errors import TaskCrashed, TaskFailed, TaskLost, TaskTimeout, Unpicklable
 from covey.model.context import CALL_TAG, CallContext, encode_context
 from covey.model.report import VALUE_TAG, Report, decode_report
@@ -33,8 +36,10 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
-def context_of(function: Callable[..., Any]) -> bytes:
+def context_of(function: Callable[..., Any], *, travels: bool = False) -> bytes:
     """The context that ships a function: its pickle, and where its modules are found.
+
+    travels: it may run on other machines, so the modules of the program go along.
 
     Raises:
         Unpicklable: the function cannot be sent, or something that it closes over.
@@ -56,6 +61,9 @@ def context_of(function: Callable[..., Any]) -> bytes:
             cwd=cwd,
             argv=list(sys.argv),
             main_path=getattr(main, "__file__", None) or "",
+            at=this_computer(),
+            python=this_python(),
+            modules=program_modules() if travels else {},
         )
     )
 

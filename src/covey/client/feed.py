@@ -62,7 +62,7 @@ class Feed:
         self.is_woken = False
         #: By digest.
         self.contexts: dict[str, bytes] = {}
-        self.functions = Functions(self.contexts)
+        self.functions = Functions(self.contexts, travels=not place.is_private)
         #: Why nothing can be run any more.
         self.error: CoveyError | None = None
         #: The root process; None = the agents of a cluster run the tasks.

@@ -60,9 +60,10 @@ class _Kept:
 class Functions:
     """The functions of one engine. From any thread."""
 
-    def __init__(self, contexts: dict[str, bytes]) -> None:
-        """contexts: digest -> bytes, where what is noted is put."""
+    def __init__(self, contexts: dict[str, bytes], *, travels: bool = False) -> None:
+        """contexts: digest -> bytes, where what is noted is put. travels: see `context_of`."""
         self._contexts = contexts
+        self._travels = travels
         self._kept: dict[int, _Kept] = {}
         #: Digests by what the functions have in common.
         self._variants: dict[object, set[str]] = {}
@@ -81,7 +82,7 @@ class Functions:
         kept = self._kept.get(id(function))
         if kept is not None and kept.function is function and kept.still_holds():
             return kept.digest, False
-        context = context_of(function)
+        context = context_of(function, travels=self._travels)
         digest = hashlib.sha256(context).hexdigest()
         if not self._is_welcome(function, digest):
             return self.place(operator.call)[0], True

@@ -40,6 +40,12 @@ class CommandContext:
     env: dict[str, str] = field(default_factory=dict[str, str])
     #: Directory to run in; "" = a directory per task, below the working directory of the agent.
     cwd: str = ""
+    #: The computer that `env` and `cwd` belong to (`agent.here`); "" = any. Elsewhere, the
+    #: environment is the agent's and what is in `env_elsewhere`, the directory `cwd_elsewhere`.
+    at: str = ""
+    env_elsewhere: dict[str, str] = field(default_factory=dict[str, str])
+    #: Relative to the working directory of the agent; "" = a directory per task.
+    cwd_elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,12 @@ class CallContext:
     argv: list[str] = field(default_factory=list[str])
     #: Path of the program's script, for `__main__.__file__` ("" = none). It is never run again.
     main_path: str = ""
+    #: As of a command; elsewhere neither the directory nor `sys_path` nor `env` is used.
+    at: str = ""
+    #: `3.11`: of the program. Code that travels by value runs on no other.
+    python: str = ""
+    #: Modules of the program that no machine has: name -> (is a package, source).
+    modules: dict[str, tuple[bool, bytes]] = field(default_factory=dict[str, tuple[bool, bytes]])
 
 
 Context = CommandContext | CallContext
@@ -65,11 +77,15 @@ def encode_context(context: Context) -> bytes:
     """The bytes of a context; equal contexts give equal bytes."""
     if isinstance(context, CommandContext):
         c = context
-        return pack([_COMMAND, c.template, _raw(c.shell), _raw_map(c.env), _raw(c.cwd)])
+        here = [_raw_map(c.env), _raw(c.cwd), _raw(c.at)]
+        there = [_raw_map(c.env_elsewhere), _raw(c.cwd_elsewhere)]
+        return pack([_COMMAND, c.template, _raw(c.shell), *here, *there])
     c = context
     paths, argv = [_raw(p) for p in c.sys_path], [_raw(a) for a in c.argv]
     env = _raw_map(c.env)
-    return pack([_CALL, c.function, paths, _raw(c.cwd), env, argv, _raw(c.main_path)])
+    modules = {name: list(found) for name, found in sorted(c.modules.items())}
+    rest = [_raw(c.main_path), _raw(c.at), c.python, modules]
+    return pack([_CALL, c.function, paths, _raw(c.cwd), env, argv, *rest])
 
 
 def decode_context(data: bytes) -> Context:
@@ -81,10 +97,12 @@ def decode_context(data: bytes) -> Context:
     try:
         kind, *row = unpack(data)
         if kind == _COMMAND:
-            template, shell, env, cwd = row
-            return CommandContext(template, _text(shell), _text_map(env), _text(cwd))
+            template, shell, env, cwd, at, env_there, cwd_there = row
+            here = _text_map(env), _text(cwd), _text(at)
+            there = _text_map(env_there), _text(cwd_there)
+            return CommandContext(template, _text(shell), *here, *there)
         if kind == _CALL:
-            function, paths, cwd, env, argv, main = row
+            function, paths, cwd, env, argv, main, at, python, modules = row
             return CallContext(
                 function,
                 [_text(p) for p in paths],
@@ -92,6 +110,9 @@ def decode_context(data: bytes) -> Context:
                 _text_map(env),
                 [_text(a) for a in argv],
                 _text(main),
+                _text(at),
+                python,
+                {name: (bool(is_package), code) for name, (is_package, code) in modules.items()},
             )
     except (ValueError, TypeError, AttributeError) as error:
         raise DecodeError(f"a context of {len(data)} bytes cannot be read: {error}") from error
