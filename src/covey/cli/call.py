@@ -71,6 +71,24 @@ def common_options() -> list[click.Parameter]:
     ]
 
 
+#: `--limit`, for every command that acts on machines; the function's argument is `limit`.
+limit_option = click.option(
+    "--limit",
+    metavar="PATTERN",
+    default="",
+    help="Only these machines: 'lab*,!lab3,@pis' (names, patterns, !not, @group).",
+)
+#: `-H`, for every command that takes a list of machines; the function's argument is `hosts_files`.
+hosts_file_option = click.option(
+    "-H",
+    "--hosts-file",
+    "hosts_files",
+    metavar="FILE",
+    multiple=True,
+    help="Machines from a list, CSV, sshloginfile or Ansible inventory (- is standard input).",
+)
+
+
 def _cluster_names(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:

@@ -1,0 +1,73 @@
+"""What the readers of inventory files hand on: machines as named, where, and what is wrong. Pure.
+
+A reader never stops at the first bad line: it adds a `Problem` and goes on, so that a person sees
+all of them at once.
+"""
+
+from dataclasses import dataclass, field
+
+from covey.fleet.fields import Value
+
+#: A machine list names at most this many machines: a range such as lab[1:99999999] is a slip.
+MACHINES_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was written."""
+
+    #: `hosts.txt`, `COVEY_HOSTS`, `the command line`.
+    source: str
+    #: Line of a file, from 1; 0 = the source as a whole.
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A sentence about a place: what is wrong there, or (as a note) worth knowing."""
+
+    place: Place
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+@dataclass(slots=True)
+class Entry:
+    """A machine as one line names it, before defaults are filled in."""
+
+    place: Place
+    #: What it is called; "" = after its address.
+    name: str
+    #: Keys are those of `covey.fleet.fields.FIELDS`; only what was said.
+    fields: dict[str, Value] = field(default_factory=dict[str, Value])
+    #: Like `fields`, but said of a group: loses against what is said of the machine elsewhere.
+    of_groups: dict[str, Value] = field(default_factory=dict[str, Value])
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Listing:
+    """What one source says."""
+
+    entries: list[Entry] = field(default_factory=list[Entry])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    notes: list[Problem] = field(default_factory=list[Problem])
+
+    def bad(self, place: Place, reason: str) -> None:
+        """Something there cannot be used."""
+        self.problems.append(Problem(place, reason))
+
+    def note(self, place: Place, reason: str) -> None:
+        """Something there is worth a sentence."""
+        self.notes.append(Problem(place, reason))
+
+    def extend(self, other: "Listing") -> None:
+        """Add all that another source says."""
+        self.entries += other.entries
+        self.problems += other.problems
+        self.notes += other.notes
