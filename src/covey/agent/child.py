@@ -17,6 +17,7 @@ from covey.agent.frames import CHUNK, HEAD, PAGE_BYTES, Work, decode_work
 from covey.agent.outbox import Outbox, flush_stdio, raise_fd
 from covey.errors import DecodeError
 from covey.model.context import CallContext, decode_context
+from covey.model.errand import decode_errand, is_errand
 
 _TAKE_BYTES = 256 * 1024
 
@@ -81,17 +82,22 @@ class Child:
     def _prepare(self, work: Work) -> Callable[[Work], None]:
         """What runs the chunks of a context."""
         try:
+            if is_errand(work.context):
+                return self._runner_of_commands().prepare_errand(decode_errand(work.context))
             context = decode_context(work.context)
             context = elsewhere.as_here(context, work.here, work.workdir)
             if isinstance(context, CallContext):
                 if self._caller is None:
                     self._caller = calls.Caller(self._outbox)
                 return self._caller.prepare(context)
-            if self._runner is None:
-                self._runner = runner.Runner(self._sock, self._outbox)
-            return self._runner.prepare(context)
+            return self._runner_of_commands().prepare(context)
         except DecodeError as error:
             return calls.refuser(self._outbox, error)
+
+    def _runner_of_commands(self) -> runner.Runner:
+        if self._runner is None:
+            self._runner = runner.Runner(self._sock, self._outbox)
+        return self._runner
 
     def _next_work(self) -> Work | None:
         while True:

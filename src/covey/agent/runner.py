@@ -22,12 +22,14 @@ from resource import struct_rusage
 
 from covey.agent import proctree
 from covey.agent.capture import Capture
+from covey.agent.errand import gather, lay_out
 from covey.agent.frames import HEAD, STRIKES_AT, Work
 from covey.agent.outbox import FLUSH_S, Outbox, raise_fd
 from covey.agent.proctree import TERM_GRACE_S
 from covey.agent.spawning import NOT_RUNNABLE, CannotStart, Spawner
 from covey.errors import DecodeError
 from covey.model.context import CommandContext, decode_command
+from covey.model.errand import Errand, encode_gathered
 from covey.model.report import Report, encode_report
 from covey.model.task import OutcomeState
 from covey.model.template import Template
@@ -54,6 +56,8 @@ class _Ready:
     spawner: Spawner
     cwd: str
     env: dict[bytes, bytes]
+    #: What is run instead of the template.
+    errand: Errand | None = None
 
 
 class Runner:
@@ -85,6 +89,12 @@ class Runner:
         env = {os.fsencode(name): os.fsencode(value) for name, value in context.env.items()}
         template = Template.from_wire(context.template)
         ready = _Ready(template, Spawner(os.fsencode(context.shell), self._null), context.cwd, env)
+        return lambda work: self._run(ready, work)
+
+    def prepare_errand(self, errand: Errand) -> Callable[[Work], None]:
+        """What runs the task of an errand."""
+        template = Template.parse(b"", append=False)
+        ready = _Ready(template, Spawner(b"/bin/sh", self._null), "", {}, errand)
         return lambda work: self._run(ready, work)
 
     def _run(self, ready: _Ready, work: Work) -> None:
@@ -120,8 +130,10 @@ class Runner:
         except DecodeError as error:
             raise CannotStart(NOT_RUNNABLE, str(error)) from error
         task = work.ids[index]
-        rendered = ready.template.render(args, seq=task, slot=work.slot)
         env[b"COVEY_TASK_ID"] = b"%d" % task
+        if ready.errand is not None:
+            return self._errand(ready, ready.errand, work, number, env, report)
+        rendered = ready.template.render(args, seq=task, slot=work.slot)
         # Not the same where a task kept its number of an earlier run (--resume).
         env[b"PARALLEL_SEQ"] = b"%d" % rendered.seq
         env[b"COVEY_ATTEMPT"] = b"%d" % work.ns[index]
@@ -141,6 +153,23 @@ class Runner:
         finally:
             self._place = None
             _leave_empty(place)
+
+    def _errand(
+        self,
+        ready: _Ready,
+        errand: Errand,
+        work: Work,
+        number: int,
+        env: dict[bytes, bytes],
+        report: Report,
+    ) -> int:
+        """Lays an errand out, runs it, and gathers what it wrote."""
+        laid = lay_out(errand, work.workdir, ready.spawner.shell)
+        self._enter(laid.cwd)
+        try:
+            return self._command(ready, work, number, laid.argv, laid.env | env, None, report)
+        finally:
+            report.value = encode_gathered(gather(laid))
 
     def _enter(self, directory: str) -> None:
         if directory == self._place:
