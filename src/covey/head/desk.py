@@ -20,6 +20,7 @@ from covey.scheduler.durable import DurableJobs
 from covey.wire.codec import cut
 from covey.wire.messages import (
     AddItems,
+    AddShape,
     Advanced,
     Answer,
     Ask,
@@ -94,6 +95,9 @@ class Desk:
         self.forged = 0
         self._handlers: dict[type[Any], Callable[[_Client, Any, Reply], None]] = {
             Submit: self._submit,
+            AddShape: lambda _, m, reply: jobs.shape(
+                m.job, m.shape, m.terms, lambda n: reply({"shape": n})
+            ),
             AddItems: self._add,
             Seal: lambda _, m, reply: jobs.seal(m.job, m.total, lambda n: reply({"held": n})),
             Cancel: self._cancel,

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from covey.core.actions import Record, RecordAttempts, RecordJob
-from covey.core.events import Added, CancelAsked, Opened, Sealed, TailAsked
+from covey.core.events import Added, CancelAsked, Opened, Sealed, Shaped, TailAsked
 from covey.core.events import Event as CoreEvent
 from covey.errors import DecodeError, JobNotFound, JobRejected
 from covey.files.blobs import BlobStore
-from covey.model.job import JobState
+from covey.model.job import JobState, Shape
 from covey.model.pack import pack
 from covey.model.reference import make_reference
 from covey.model.report import Report, decode_report
@@ -26,10 +26,13 @@ from covey.scheduler.records import (
     JobSealed,
     JobStateChanged,
     NewJob,
+    NewShape,
+    Op,
     Outcomes,
+    ShapeFrom,
 )
 from covey.settings import INLINE_MAX_BYTES
-from covey.wire.codec import spec_from_wire
+from covey.wire.codec import shape_to_wire, spec_from_wire
 
 #: Payloads kept in memory ahead of being granted; the rest is read from the ledger when its turn
 #: comes.
@@ -152,6 +155,9 @@ class DurableJobs:
         self._next_number = next_number
         self._held: dict[int, int] = {}
         self._sealed: set[int] = set()
+        #: How many shapes a job has; the shape of its last item.
+        self._shapes: dict[int, int] = {}
+        self._last_shape: dict[int, int] = {}
         self._keys: dict[str, int] = {}
 
     def restore(self) -> list[int]:
@@ -161,6 +167,8 @@ class DurableJobs:
         for row in self._reader.jobs(states=states):
             restored = self._reader.restore(row.job)
             self._held[row.job] = restored.held
+            self._shapes[row.job] = len(restored.spec.shapes)
+            self._last_shape[row.job] = restored.spans[-1][1] if restored.spans else 1
             if restored.total is not None:
                 self._sealed.add(row.job)
             self._payloads.committed(row.job, restored.held)
@@ -182,10 +190,31 @@ class DurableJobs:
         job = self._next_number()
         self._keys[key] = job
         self._held[job] = 0
+        self._shapes[job], self._last_shape[job] = len(parsed.shapes), 1
         op = NewJob(job, key, pack(spec), JobState.RUNNING, time.time(), parsed.name)
         self._ledger.write([op], lambda: then(job))
         self._handle(Opened(job, parsed))
         return job
+
+    def shape(self, job: int, number: int, terms: Shape, then: Callable[[int], None]) -> None:
+        """One more shape; the same number again changes nothing. `then` hears of it when durable.
+
+        Raises:
+            JobNotFound: no such job, or it has ended.
+            JobRejected: the number is not the next one.
+        """
+        count = self._shapes.get(job)
+        if count is None:
+            raise JobNotFound(f"job {job} takes no shape: it is unknown or has ended", job=job)
+        if not 1 <= number <= count + 1:
+            raise JobRejected(f"job {job} has {count} shapes: {number} is not the next", job=job)
+        if number <= count:
+            then(number)
+            return
+        self._shapes[job] = number
+        op = NewShape(job, number, pack(shape_to_wire(terms)))
+        self._ledger.write([op], lambda: then(number))
+        self._handle(Shaped(job, number, terms))
 
     def add(
         self, job: int, shape: int, first: int, args: list[bytes], then: Callable[[int], None]
@@ -195,7 +224,7 @@ class DurableJobs:
 
         Raises:
             JobNotFound: no such job, or it has ended.
-            JobRejected: it was sealed.
+            JobRejected: it was sealed, or has no such shape.
         """
         held = self._held.get(job)
         if held is None:
@@ -208,6 +237,8 @@ class DurableJobs:
                 f"job {job} takes no more items: it was closed with {held}, see: covey show {job}",
                 job=job,
             )
+        if not 1 <= shape <= self._shapes[job]:
+            raise JobRejected(f"job {job} has no shape {shape}", job=job)
         kept = [
             arg if len(arg) <= INLINE_MAX_BYTES else make_reference(self._blobs.put(arg), len(arg))
             for arg in args
@@ -220,7 +251,11 @@ class DurableJobs:
             self._payloads.committed(job, last)
             then(last)
 
-        self._ledger.write([Items(job, first, kept)], durable)
+        ops: list[Op] = [Items(job, first, kept)]
+        if shape != self._last_shape[job]:
+            self._last_shape[job] = shape
+            ops.insert(0, ShapeFrom(job, first, shape))
+        self._ledger.write(ops, durable)
         self._handle(Added(job, shape, first, len(kept), sum(map(len, kept)) // len(kept)))
 
     def seal(self, job: int, total: int, then: Callable[[int], None]) -> None:
@@ -271,6 +306,8 @@ class DurableJobs:
         """The job reached its final state (from the sink)."""
         self._held.pop(job, None)
         self._sealed.discard(job)
+        self._shapes.pop(job, None)
+        self._last_shape.pop(job, None)
         self._payloads.forget(job)
         self._keys = {key: number for key, number in self._keys.items() if number != job}
 

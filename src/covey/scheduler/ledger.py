@@ -27,11 +27,11 @@ from covey.scheduler.records import (
     Outcomes,
     Perform,
     RaiseTerm,
-    RowWriter,
     rows_of,
 )
 from covey.scheduler.schema import PAGE_BYTES
 from covey.scheduler.segments import SegmentWriter
+from covey.scheduler.writing import RowWriter
 from covey.settings import ANSWER_TIMEOUT_S
 
 __all__ = [

@@ -80,7 +80,8 @@ def _forget(db: sqlite3.Connection, state_dir: Path, job: int, report: Pruned) -
         shutil.rmtree(directory, ignore_errors=True)
     # Last of all: as long as the row is there, the next call finds what this one left.
     db.execute("BEGIN IMMEDIATE")
-    db.execute("DELETE FROM spec WHERE job = ?", (job,))
+    for table in ("shape", "span", "spec"):
+        db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
     db.execute("DELETE FROM job WHERE id = ?", (job,))
     db.execute("COMMIT")
     report.jobs.append(job)

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from covey.model.task import SPENDS_A_START, OutcomeState
 from covey.scheduler.opening import connect_reader, explained
 from covey.scheduler.rows import EventRow, JobRow, OutcomeRow
 from covey.scheduler.segments import read_segment, ref_of
-from covey.wire.codec import spec_from_wire
+from covey.wire.codec import shape_from_wire, spec_from_wire
 
 #: Limits of one page, and so of one transaction of a reader.
 PAGE_ROWS_MAX = 10_000
@@ -217,9 +218,12 @@ class LedgerReader:
             f"SELECT idx, count(*) FROM attempt WHERE job = ? AND state IN ({spent}) GROUP BY idx",
             (job,),
         )
+        added = self._all("SELECT body FROM shape WHERE job = ? ORDER BY number", (job,))
+        spans = self._all("SELECT first, shape FROM span WHERE job = ? ORDER BY first", (job,))
+        shapes = (*row.spec.shapes, *(shape_from_wire(unpack(body)) for (body,) in added))
         return Restored(
             job=job,
-            spec=row.spec,
+            spec=replace(row.spec, shapes=shapes),
             held=row.held,
             total=row.total,
             done=done,
@@ -229,6 +233,7 @@ class LedgerReader:
             is_cancelling=row.state == JobState.CANCELLING,
             high_water=row.high_water,
             starts={int(idx): int(count) for idx, count in starts},
+            spans=[(int(first), int(shape)) for first, shape in spans],
         )
 
     # ------------------------------------------------------------ rows

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 
 #: `PRAGMA user_version` of a ledger that this covey writes. Raise it with a step in MIGRATIONS.
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 #: `PRAGMA application_id`: "Cove".
 APPLICATION_ID = 0x436F7665
 #: Output of up to 4 KiB stays in its row: two such rows fit in one page of this size.
@@ -23,6 +23,15 @@ _ATTEMPT_COLUMNS = """
     agent INTEGER NOT NULL, slot INTEGER, state INTEGER NOT NULL, exit INTEGER, signal INTEGER,
     started REAL, ended REAL, cpu REAL, rss INTEGER,
     out BLOB, err BLOB, value BLOB, out_size INTEGER, err_size INTEGER, error BLOB, ref TEXT"""
+
+#: Shapes that a job got after it was submitted; and from which item on items have which shape
+#: (before the first: shape 1).
+_SHAPES = """
+CREATE TABLE shape(job INTEGER NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (job, number)) WITHOUT ROWID;
+CREATE TABLE span(job INTEGER NOT NULL, first INTEGER NOT NULL, shape INTEGER NOT NULL,
+    PRIMARY KEY (job, first)) WITHOUT ROWID;
+"""
 
 TABLES = f"""
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -41,6 +50,7 @@ CREATE TABLE job(
 CREATE TABLE spec(job INTEGER PRIMARY KEY, name TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE item(job INTEGER NOT NULL, idx INTEGER NOT NULL, arg BLOB NOT NULL,
     PRIMARY KEY (job, idx)) WITHOUT ROWID;
+{_SHAPES}
 CREATE TABLE outcome(seq INTEGER PRIMARY KEY AUTOINCREMENT,{_ATTEMPT_COLUMNS},
     visible INTEGER NOT NULL DEFAULT 1, UNIQUE (job, idx));
 CREATE TABLE attempt(seq INTEGER PRIMARY KEY AUTOINCREMENT,{_ATTEMPT_COLUMNS},
@@ -58,5 +68,11 @@ ROW_COLUMNS = (
 )
 ROW_WIDTH = ROW_COLUMNS.count(",") + 1
 
+
+def _add_shapes(db: sqlite3.Connection) -> None:
+    for statement in _SHAPES.split(";"):
+        db.execute(statement)
+
+
 #: Step from a version to the next, each in one transaction with its new number.
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _add_shapes}

@@ -130,6 +130,16 @@ def cut(body: bytes, lens: list[int]) -> list[bytes]:
     return pieces
 
 
+def shape_to_wire(shape: Shape) -> list[Any]:
+    """A Shape as a plain list, for the ledger."""
+    return list(_read_shape(shape))
+
+
+def shape_from_wire(values: list[Any]) -> Shape:
+    """The Shape that `shape_to_wire` wrote, by this covey or an older one."""
+    return _shape(values)
+
+
 def spec_to_wire(spec: JobSpec) -> dict[str, Any]:
     """A JobSpec as plain maps and lists, for `Submit` and for the ledger."""
     halt = spec.halt

@@ -19,6 +19,7 @@ from typing import Any
 
 from covey.model.job import Shape
 from covey.wire.requests import AddItems as AddItems
+from covey.wire.requests import AddShape as AddShape
 from covey.wire.requests import Advanced as Advanced
 from covey.wire.requests import Answer as Answer
 from covey.wire.requests import Ask as Ask
@@ -285,7 +286,7 @@ class Chunk:
 ToAgent = Describe | Enqueue | Withdraw | Grant | NoTask | Stop | Recorded | Tail | Probe
 ToScheduler = Welcome | Load | Claim | Finished
 Unsequenced = Hello | Heartbeat | Goodbye | Fetch | Chunk | Output
-ToHead = Submit | AddItems | Seal | Cancel | Watch | Follow | Put | Ask
+ToHead = Submit | AddShape | AddItems | Seal | Cancel | Watch | Follow | Put | Ask
 ToClient = Answer | Advanced | Output
 Message = ToAgent | ToScheduler | Unsequenced | ToHead | ToClient
 
@@ -318,6 +319,7 @@ TAGS: dict[int, type[Any]] = {
     45: Follow,
     46: Put,
     47: Ask,
+    48: AddShape,
     50: Answer,
     51: Advanced,
 }

@@ -7,6 +7,8 @@ comes, and each is idempotent.
 from dataclasses import dataclass, field
 from typing import Any
 
+from covey.model.job import Shape
+
 
 @dataclass(slots=True)
 class Submit:
@@ -30,6 +32,19 @@ class AddItems:
     first: int
     lens: list[int]
     body: bytes = b""
+
+
+@dataclass(slots=True)
+class AddShape:
+    """One more shape of an open job; the same number again is the same shape.
+
+    Answer: {"shape": n}.
+    """
+
+    nonce: int
+    job: int
+    shape: int
+    terms: Shape
 
 
 @dataclass(slots=True)
