@@ -70,6 +70,9 @@ MAY_START_PROCESSES = {
     "agent/child.py": "slot children",
     "agent/runner.py": "commands",
     "agent/spawning.py": "commands, for the runner",
+    "agent/remote.py": "the agent of a machine over ssh",
+    "agent/packages.py": "venv and pip, for the packages of a machine",
+    "agent/persist.py": "systemctl and crontab",
     "head/processes.py": "heads, and the agents of virtual machines",
     "client/private.py": "the root of a private run",
 }
@@ -79,7 +82,11 @@ STARTS_A_PROCESS = re.compile(
 )
 PICKLES = frozenset({"pickle", "cloudpickle", "marshal", "shelve", "dill", "_pickle"})
 #: Rows and modules that may unpickle: the client that asked, and child processes.
-MAY_PICKLE = ("client/", "agent/child.py", "agent/calls.py", "testing/", "aio", "joblib")
+MAY_PICKLE = (
+    *("client/", "agent/child.py", "agent/calls.py", "testing/", "aio", "joblib"),
+    # Writes compiled modules, and reads none.
+    "fleet/archive.py",
+)
 #: Numbers whose subject does not exist yet, and which part brings it.
 WAITING: dict[int, str] = {}
 

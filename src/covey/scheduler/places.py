@@ -7,7 +7,6 @@ sockets are never opened on a network file system: there the directory holds onl
 
 import hashlib
 import os
-import re
 import secrets
 import socket
 from contextlib import suppress
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from covey.errors import LedgerError, StateInUse
+from covey.files.mounts import file_system_of, is_network
 from covey.files.private import check_private, make_private
 from covey.scheduler.opening import explained
 from covey.settings import Settings
@@ -25,13 +25,6 @@ LOCAL_DISK = Path("/var/tmp")
 _OWNER = "owner"
 _POINTER = "place"
 _HOME = "home"
-#: File systems on which SQLite's locks or mmap do not hold between hosts, or at all.
-_NETWORK = re.compile(
-    r"(nfs\d?|cifs|smb\d?|smbfs|ncpfs|afs|coda|lustre|gpfs|ceph|ocfs2|gfs2?|beegfs|pvfs2|orangefs"
-    r"|panfs|9p|virtiofs|fuse|fuse\..*|davfs|glusterfs|wekafs)\Z"
-)
-#: FUSE file systems that are nothing but a layer over a local disk.
-_LOCAL_FUSE = frozenset({"fuseblk", "fuse.fuse-overlayfs", "fuse.lxcfs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,32 +132,6 @@ def settled(settings: Settings) -> tuple[Settings, str]:
     return replace(settings, local_state=place.state_dir), place.note
 
 
-def is_network(kind: str) -> bool:
-    """Whether a file system of this kind lies on another machine, or may."""
-    return kind not in _LOCAL_FUSE and _NETWORK.match(kind) is not None
-
-
-def file_system_of(path: Path, mounts: str | None = None) -> str:
-    """The kind of file system on which `path` is or would be ("" = cannot be told)."""
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-        except OSError:
-            return ""
-    wanted = Path(os.path.realpath(path))
-    best, kind = -1, ""
-    for line in mounts.splitlines():
-        head, _, tail = line.partition(" - ")
-        fields = head.split(" ")
-        if len(fields) < 5 or not tail:
-            continue
-        point = Path(_unescaped(fields[4]))
-        # The longest mount point wins, and of equal ones the last, which hides those before.
-        if (wanted == point or point in wanted.parents) and len(point.parts) >= best:
-            best, kind = len(point.parts), tail.split(" ", 1)[0]
-    return kind
-
-
 def _claim(state_dir: Path, host: Host) -> None:
     owner = _read_owner(state_dir)
     if owner is not None and not owner.is_same(host):
@@ -253,8 +220,3 @@ def _write(path: Path, text: str) -> None:
     finally:
         os.close(fd)
     made.rename(path)
-
-
-def _unescaped(text: str) -> str:
-    """Mountinfo writes space, tab, newline and backslash as octal."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

@@ -1,0 +1,181 @@
+"""Programs that run on a machine before covey is there: sent on standard input, read by its Python.
+
+`PROBE` runs on anything from 2.7 on, so that a Python that is too old can say so. Both print one
+line after the mark of `covey.agent.machine`.
+"""
+
+from covey.agent.machine import ANSWER_MARK
+
+_HEAD = f"""
+import errno, json, os, sys, time
+MARK = {ANSWER_MARK!r}
+
+def answer(**what):
+    # A start-up file may have printed half a line.
+    sys.stdout.write("\\n" + MARK + json.dumps(what) + "\\n")
+    sys.stdout.flush()
+    os._exit(0)
+
+def why(error):
+    return os.strerror(error.errno) if error.errno else str(error)
+"""
+
+#: What is the machine like? Arguments: the cluster.
+PROBE = (
+    _HEAD
+    + """
+import platform, re, socket, uuid
+version = ".".join(map(str, sys.version_info[:3]))
+if sys.version_info < (3, 11):
+    answer(python=version)
+
+problem = remedy = ""
+
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+def file_system_of(path):
+    wanted, best, kind = os.path.realpath(path) + "/", -1, ""
+    for line in read("/proc/self/mountinfo").splitlines():
+        head, _, tail = line.partition(" - ")
+        words = head.split(" ")
+        if len(words) < 5 or not tail:
+            continue
+        point = re.sub(r"\\\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), words[4])
+        if wanted.startswith(point.rstrip("/") + "/") and len(point) >= best:
+            best, kind = len(point), tail.split(" ")[0]
+    return kind
+
+def make(path, made):
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        make(parent, made)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    made.append(path)
+
+def home_id(cache):
+    path = os.path.join(cache, "home")
+    for _ in range(3):
+        if text := read(path).strip():
+            return text
+        new = path + "." + uuid.uuid4().hex
+        with open(new, "x") as file:
+            file.write(uuid.uuid4().hex)
+        try:
+            # Of all who share this home, one is the first.
+            os.link(new, path)
+        except FileExistsError:
+            pass
+        except OSError:
+            os.rename(new, path)
+            new = ""
+        if new:
+            os.unlink(new)
+    return read(path).strip()
+
+home = os.path.expanduser("~")
+cache = os.path.join(home, ".cache", "covey", sys.argv[1])
+mark = ""
+try:
+    made = []
+    make(cache, made)
+    if made:
+        # So that a purge takes away what was not there before, and nothing else.
+        with open(os.path.join(cache, "made"), "a") as file:
+            file.write("".join(path + "\\n" for path in reversed(made)))
+    mark = home_id(cache)
+except OSError as error:
+    problem = "its home %s cannot be written: %s" % (home, why(error))
+    remedy = "free some space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (
+        "make it writable, or use an account whose home is")
+missing = []
+for name in ("ctypes", "fcntl", "ssl", "zlib"):
+    try:
+        __import__(name)
+    except ImportError:
+        missing.append(name)
+if missing:
+    problem = "its python %s has no %s" % (version, ", ".join(missing))
+    remedy = "install a complete one there, or name it: python = in covey.toml"
+if not sys.platform.startswith("linux"):
+    problem, remedy = "covey's agents need Linux, this is " + platform.system(), ""
+
+try:
+    names = os.listdir(cache)
+except OSError:
+    names = []
+try:
+    disk = os.statvfs(home)
+    free = disk.f_bavail * disk.f_frsize
+except OSError:
+    free = 0
+kind = file_system_of(home)
+try:
+    cores = len(os.sched_getaffinity(0))
+except AttributeError:
+    cores = os.cpu_count() or 1
+answer(
+    python=version, executable=sys.executable, cores=cores, disk_free_bytes=free, home=home,
+    platform=(platform.system() + " " + platform.machine()).lower(),
+    mem_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    uid=os.getuid(), hostname=socket.gethostname(), now=time.time(), cache=cache,
+    machine_id=(read("/etc/machine-id") or read("/var/lib/dbus/machine-id")).strip(),
+    boot_id=read("/proc/sys/kernel/random/boot_id").strip(), home_id=mark, home_fs=kind,
+    archives=sorted(n for n in names if re.match(r"covey-[0-9a-f]+\\.pyz$", n)),
+    agents=sorted(n for n in names if os.path.exists(os.path.join(cache, n, "agent.json"))),
+    problem=problem, remedy=remedy)
+"""
+)
+
+#: Takes a file from the rest of standard input. Arguments: directory, name, sha256, size.
+RECEIVE = (
+    _HEAD
+    + """
+import hashlib
+directory, name, digest, size = sys.argv[1:5]
+new = os.path.join(directory, ".%s.%d.part" % (name, os.getpid()))
+left, seen = int(size), hashlib.sha256()
+problem = remedy = ""
+try:
+    # What an earlier transfer left when it was cut.
+    for old in os.listdir(directory):
+        path = os.path.join(directory, old)
+        if old.endswith(".part") and time.time() - os.stat(path).st_mtime > 3600:
+            os.unlink(path)
+    with open(new, "xb") as file:
+        while left:
+            data = sys.stdin.buffer.read(min(left, 1 << 20))
+            if not data:
+                break
+            seen.update(data)
+            file.write(data)
+            left -= len(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if left:
+        problem = "the archive was cut short: %d of %s bytes are missing" % (left, size)
+        remedy = "again: covey up"
+    elif seen.hexdigest() != digest:
+        problem = "the archive was damaged on its way (sha256 %s)" % seen.hexdigest()[:12]
+        remedy = "again: covey up"
+    else:
+        os.rename(new, os.path.join(directory, name))
+except OSError as error:
+    problem = "the archive cannot be written to %s: %s" % (directory, why(error))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "free some space there (%d MB are needed)" % (int(size) // 1000000 + 1)
+finally:
+    try:
+        os.unlink(new)
+    except OSError:
+        pass
+answer(problem=problem, remedy=remedy)
+"""
+)
