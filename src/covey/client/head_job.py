@@ -33,6 +33,9 @@ from covey.wire.messages import (
 RENEW_EVERY_S = 1.0
 #: What is said while the head does not answer.
 AWAY = "the head does not answer; if it was killed, start it again with: covey up --local"
+#: Items of a job with a shape for each that are on their way at once; the head remembers the
+#: answers of more requests than that (`head.desk.ANSWERS_MAX`).
+ASKED_AT_ONCE = 128
 #: Bytes of a blob that are put in one request.
 PUT_BYTES = MESSAGE_MAX_BYTES // 2
 
@@ -111,6 +114,22 @@ class HeadJob:
                 return
             self._held += max(0, taken)
             items = items[max(0, taken) :]
+
+    async def add_each(self, items: list[bytes]) -> None:
+        """Hand over one item for each shape of the job, in their order."""
+        while self._held < len(items):
+            first = self._held
+            window = list(enumerate(items[first : first + ASKED_AT_ONCE], first + 1))
+            answers = await asyncio.gather(*(self._add_one(shape, item) for shape, item in window))
+            # One that was overtaken does not count, nor do those behind it.
+            self._held = max(answer["held"] for answer in answers)
+            if any(answer.get("ended") for answer in answers):
+                return
+
+    async def _add_one(self, shape: int, item: bytes) -> dict[str, Any]:
+        return await self._request(
+            lambda nonce: AddItems(nonce, self.job, shape, shape, [len(item)], item)
+        )
 
     async def _set_aside(self, item: bytes) -> bytes:
         """What is too large for a message travels ahead, as a blob."""
