@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from covey.errors import NotUp
 from covey.settings import Settings
@@ -40,24 +40,3 @@ def not_up(settings: Settings) -> NotUp:
         f"cluster {settings.cluster} is not up — start it with: covey up --local 2{extra}",
         cluster=settings.cluster,
     )
-
-
-def start_cluster(settings: Settings, machines: int, slots: str | None) -> dict[str, Any]:
-    """Start `machines` virtual machines and a head here; the answer names them.
-
-    slots: of each, as typed (`4`, `150%`, `physical`); None = the CPUs that may be used.
-
-    Raises:
-        AlreadyUp: a head runs, and all its machines do.
-        SettingsError: `slots` is no number of slots.
-    """
-    from covey.head.processes import up_local
-
-    return up_local(settings, machines=machines, slots=slots)
-
-
-def stop_cluster(settings: Settings) -> dict[str, Any]:
-    """Stop the head and all that it keeps; the answer says whether it `was_up`, and names them."""
-    from covey.head.processes import down
-
-    return down(settings)

@@ -35,14 +35,12 @@ COMMANDS: dict[str, Entry] = {
     "cancel": Entry("Jobs", "covey.cli.steer", "cancel", "Stop jobs, or tasks of a job."),
     "resume": Entry("Jobs", "covey.cli.steer", "resume", "Run what is left of a stopped job."),
     "prune": Entry("Jobs", "covey.cli.steer", "prune", "Forget jobs that ended long ago."),
-    "status": Entry("Cluster", "covey.cli.cluster", "status", "Machines, slots, running work."),
-    "up": Entry("Cluster", "covey.cli.cluster", "up", "Start a cluster."),
-    "down": Entry("Cluster", "covey.cli.cluster", "down", "Stop it; nothing is left running."),
-    "ping": Entry("Cluster", "covey.cli.cluster", "ping", "An echo from each machine."),
-    "start_local": Entry(
-        "Cluster", "covey.cli.cluster", "start_local", "The same as: up --local N."
-    ),
-    "shutdown_local": Entry("Cluster", "covey.cli.cluster", "shutdown_local", "The same as: down."),
+    "status": Entry("Cluster", "covey.cli.status", "status", "Machines, slots, running work."),
+    "up": Entry("Cluster", "covey.cli.up", "up", "Start a cluster."),
+    "down": Entry("Cluster", "covey.cli.down", "down", "Stop it; nothing is left running."),
+    "ping": Entry("Cluster", "covey.cli.ping", "ping", "An echo from each machine."),
+    "start_local": Entry("Cluster", "covey.cli.up", "start_local", "The same as: up --local N."),
+    "shutdown_local": Entry("Cluster", "covey.cli.down", "shutdown_local", "The same as: down."),
     "chaos": Entry("Cluster", "covey.cli.chaos", "chaos", "Kill, freeze or cut off a machine."),
     "completion": Entry(
         "Shell", "covey.cli.completion", "completion", "The script for bash, zsh or fish."

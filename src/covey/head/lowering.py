@@ -1,9 +1,12 @@
 """Takes machines down, or the whole cluster: agents, ssh connections, head, bus, keys."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from covey.client.cluster import files_of
 from covey.fleet.host import Host
+from covey.head import processes
 from covey.settings import Settings
 
 
@@ -49,4 +52,28 @@ def down(
     Raises:
         StateInUse: an `up` or `down` is under way and does not end.
     """
-    raise NotImplementedError
+    if not settings.state_dir.is_dir():
+        return Down(was_up=False, machines=())
+    with processes.alone(settings):
+        result = take_down(settings, is_now=order.is_now)
+    for machine in result.machines:
+        if on_machine is not None:
+            on_machine(machine)
+    return result
+
+
+def take_down(settings: Settings, *, is_now: bool = False) -> Down:
+    """The whole cluster, by whoever holds the lock (`processes.alone`)."""
+    files = files_of(settings)
+    was_up = processes.stop_head(settings, files, is_now=is_now)
+    names = [machine.name for machine in files.machines()]
+
+    def end(name: str) -> Lowered:
+        processes.end_agent(files, name)
+        return Lowered(name, is_stopped=True)
+
+    with ThreadPoolExecutor(processes.STARTS_AT_ONCE) as pool:
+        machines = tuple(pool.map(end, names))
+    processes.stop_bus(settings, files)
+    files.forget()
+    return Down(was_up or bool(names), machines)

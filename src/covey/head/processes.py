@@ -1,4 +1,4 @@
-"""Brings a cluster up and takes it down: the only module that starts heads and lasting agents."""
+"""Heads, and the agents of virtual machines, as processes: started and ended here only."""
 
 import contextlib
 import json
@@ -15,25 +15,19 @@ from typing import Any
 
 from covey import errors
 from covey.agent import proctree, runtime
-from covey.agent.cpus import default_slots, parse_slots
 from covey.agent.order import BusOrder, StartOrder, order_to_line
 from covey.bus.config import AGENT_PREFIX, ServerConfig
 from covey.bus.record import start_time
-from covey.client.client import HeadClient
-from covey.client.cluster import ClusterFiles, Machine, ProcessRecord, files_of
+from covey.client.cluster import ClusterFiles, Machine, ProcessRecord
 from covey.client.private import python_command
-from covey.core.roster import AgentState
-from covey.errors import AlreadyUp, CoveyError, StartFailed, UsageError
+from covey.errors import CoveyError, StartFailed
 from covey.head.machines import LOOK_EVERY_S, remove_traces, stop_agent, wait_for_end
 from covey.head.server import running_server
 from covey.scheduler import locks
 from covey.scheduler.folding import head_is_up
 from covey.scheduler.opening import explained
-from covey.scheduler.places import settled
 from covey.settings import ANSWER_TIMEOUT_S, Settings
 
-#: Virtual machines that one `up --local` makes at most.
-LOCAL_MACHINES_MAX = 256
 #: Agents started at the same time.
 STARTS_AT_ONCE = 4
 #: From SIGTERM to SIGKILL of the head.
@@ -45,68 +39,8 @@ UP_MAX_S = 120.0
 Started = dict[str, Any]
 
 
-def up_local(settings: Settings, *, machines: int, slots: str | None) -> dict[str, Any]:
-    """Bring up a head and `machines` virtual machines of `slots` slots each (`parse_slots`).
-
-    What a killed head left running is adopted. Returns {"machines": [{name, slots, started}]}.
-
-    Raises:
-        AlreadyUp: a head runs, and all its machines do.
-        CoveyError: something did not start; what was started is taken down again.
-    """
-    if not 1 <= machines <= LOCAL_MACHINES_MAX:
-        raise UsageError(f"--local {machines}: give a number from 1 to {LOCAL_MACHINES_MAX}")
-    count, source = default_slots() if slots is None else parse_slots(slots)
-    settings, note = settled(settings)
-    files = files_of(settings)
-    wanted = [_local_machine(files, number, count, source) for number in range(1, machines + 1)]
-    with _alone(settings):
-        runtime.sweep()
-        if head_is_up(settings.state_dir):
-            started = _repair(settings, files)
-        else:
-            started, told = _bring_up(settings, files, wanted)
-            note = "; ".join(filter(None, (note, told)))
-        _await_ready(settings, {machine["name"] for machine in started if machine["started"]})
-    return {"machines": started, "note": note}
-
-
-def _bring_up(
-    settings: Settings, files: ClusterFiles, wanted: list[Machine]
-) -> tuple[list[Started], str]:
-    known = files.machines()
-    if not known or not any(_is_alive(files, machine.name) for machine in known):
-        for machine in known:
-            _end_agent(files, machine.name)
-        files.write_machines(wanted)
-    else:
-        wanted = known
-    files.make_keys([machine.name for machine in wanted])
-    try:
-        told = _start_head(settings, files)
-        return _start_agents(settings, files, wanted), told
-    except BaseException:
-        _take_down(settings)
-        raise
-
-
-def _await_ready(settings: Settings, started: set[str]) -> None:
-    """Return when the head has met all machines, and those just started work.
-
-    One that does not come in time is not waited for: `covey status` shows it.
-    """
-    with HeadClient.connect(settings) as head:
-        until = time.monotonic() + ANSWER_TIMEOUT_S
-        while time.monotonic() < until:
-            states = {m["name"]: m["state"] for m in head.ask("status")["machines"]}
-            is_met = AgentState.JOINING not in states.values()
-            if is_met and all(states.get(name) == AgentState.READY for name in started):
-                return
-            time.sleep(LOOK_EVERY_S)
-
-
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Generator[None]:
+def alone(settings: Settings) -> Generator[None]:
     """One `up` or `down` of a cluster at a time; the second waits for the first.
 
     Raises:
@@ -124,42 +58,27 @@ def _alone(settings: Settings) -> Generator[None]:
         os.close(fd)
 
 
-def down(settings: Settings) -> dict[str, Any]:
-    """Take the cluster down: head, agents, bus server, keys, sockets. The ledger stays.
+def stop_head(settings: Settings, files: ClusterFiles, *, is_now: bool = False) -> bool:
+    """End the head, if there is one; whether there was."""
+    head = living_head(settings, files)
+    if head is None:
+        return False
+    # One that stands still cannot obey.
+    proctree.signal_all([head.pid], signal.SIGKILL if is_now else signal.SIGTERM)
+    if not wait_for_end(head, HEAD_STOP_MAX_S):
+        os.kill(head.pid, signal.SIGKILL)
+        wait_for_end(head, HEAD_STOP_MAX_S)
+    return True
 
-    Returns {"was_up": bool, "machines": [names]}.
-    """
-    if not settings.state_dir.is_dir():
-        return {"was_up": False, "machines": []}
-    with _alone(settings):
-        return _take_down(settings)
 
-
-def _take_down(settings: Settings) -> dict[str, Any]:
-    files = files_of(settings)
-    head = _living_head(settings, files)
-    was_up = head is not None
-    if head is not None:
-        # One that stands still cannot obey.
-        proctree.signal_all([head.pid], signal.SIGTERM)
-        if not wait_for_end(head, HEAD_STOP_MAX_S):
-            os.kill(head.pid, signal.SIGKILL)
-            wait_for_end(head, HEAD_STOP_MAX_S)
-    names = [machine.name for machine in files.machines()]
-
-    def end(name: str) -> None:
-        _end_agent(files, name)
-
-    with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
-        list(pool.map(end, names))
+def stop_bus(settings: Settings, files: ClusterFiles) -> None:
+    """End the bus server of the cluster, if there is one."""
     server = running_server(ServerConfig(settings.cluster, files.bus_dir, ()))
     if server is not None:
         server.stop()
-    files.forget()
-    return {"was_up": was_up or bool(names), "machines": names}
 
 
-def _living_head(settings: Settings, files: ClusterFiles) -> ProcessRecord | None:
+def living_head(settings: Settings, files: ClusterFiles) -> ProcessRecord | None:
     """The head's process; one that is just starting is waited for."""
     until = time.monotonic() + ANSWER_TIMEOUT_S
     while True:
@@ -171,24 +90,14 @@ def _living_head(settings: Settings, files: ClusterFiles) -> ProcessRecord | Non
         time.sleep(LOOK_EVERY_S)
 
 
-def _local_machine(files: ClusterFiles, number: int, slots: int, slots_from: str) -> Machine:
-    name = f"local{number}"
-    return Machine(name, slots, slots_from, str(files.machine_dir(name) / "work"))
-
-
-def _repair(settings: Settings, files: ClusterFiles) -> list[Started]:
-    dead = [machine for machine in files.machines() if not _is_alive(files, machine.name)]
-    if not dead:
-        raise AlreadyUp(f"cluster {settings.cluster} is up already: see it with: covey status")
-    return _start_agents(settings, files, dead)
-
-
-def _is_alive(files: ClusterFiles, name: str) -> bool:
+def is_alive(files: ClusterFiles, name: str) -> bool:
+    """Whether the agent of a virtual machine runs."""
     record = files.agent(name)
     return record is not None and record.is_alive
 
 
-def _end_agent(files: ClusterFiles, name: str) -> None:
+def end_agent(files: ClusterFiles, name: str) -> None:
+    """End the agent of a virtual machine, and what is left of it."""
     record = files.agent(name)
     if record is None:
         return
@@ -198,9 +107,13 @@ def _end_agent(files: ClusterFiles, name: str) -> None:
         remove_traces(record)
 
 
-def _start_agents(
-    settings: Settings, files: ClusterFiles, machines: list[Machine]
-) -> list[Started]:
+def start_agents(settings: Settings, files: ClusterFiles, machines: list[Machine]) -> list[Started]:
+    """Start the agents of virtual machines that do not run.
+
+    Raises:
+        StartFailed: one did not come up; its log is named.
+    """
+
     def start(machine: Machine) -> Started:
         started = _start_agent(settings, files, machine)
         return {"name": machine.name, "slots": machine.slots, "started": started}
@@ -209,8 +122,12 @@ def _start_agents(
         return list(pool.map(start, machines))
 
 
-def _start_head(settings: Settings, files: ClusterFiles) -> str:
-    """Returns what is to be told ("" = nothing)."""
+def start_head(settings: Settings, files: ClusterFiles) -> str:
+    """Start a head; returns what the user is to be told ("" = nothing).
+
+    Raises:
+        CoveyError: why it did not start.
+    """
     logs = files.dir / "logs"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_path = logs / "head.log"
@@ -268,7 +185,7 @@ def _start_agent(settings: Settings, files: ClusterFiles, machine: Machine) -> b
         slots_from=machine.slots_from,
         workdir=machine.directory,
         runtime_dir=str(made.path),
-        bus=_bus_order(files, machine.name),
+        bus=bus_order(files, machine.name),
         lock_fds=(made.lock_fd,),
     )
     logs = files.dir / "logs"
@@ -295,7 +212,8 @@ def _start_agent(settings: Settings, files: ClusterFiles, machine: Machine) -> b
     return True
 
 
-def _bus_order(files: ClusterFiles, name: str) -> BusOrder:
+def bus_order(files: ClusterFiles, name: str) -> BusOrder:
+    """How the agent of a virtual machine reaches the bus."""
     address = files.address()
     if not address.is_ours:
         # The user's bus: one credential, in the address.

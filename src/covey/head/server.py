@@ -68,6 +68,16 @@ class BusKeeper:
         self._cuts[machine] = loop.call_later(for_s, self._join, machine)
         self._reload()
 
+    def look(self) -> None:
+        """Machines came or went: they get or lose their credentials.
+
+        Raises:
+            StartFailed: the server does not take it.
+        """
+        server = self._server
+        if server is not None and not server.is_configured_as(self._config(server.port)):
+            self._reload()
+
     def close(self) -> None:
         """Look away: the server runs on."""
         self._is_closed = True

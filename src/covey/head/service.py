@@ -133,6 +133,7 @@ class Head:
                 "cancel": self._cancel,
                 "chaos": self._chaos,
                 "feeding": self._feed,
+                "machines": self._look_again,
             },
         )
 
@@ -229,6 +230,12 @@ class Head:
         feeder = ProcessRecord(int(args["pid"]), int(args["started"]))
         self._feeding.heard(int(args["job"]), feeder)
         reply({"job": int(args["job"])})
+
+    def _look_again(self, args: dict[str, Any], reply: Reply) -> None:
+        """Machines came or went, or what is known of them changed: cluster.json says how."""
+        self._keeper.look()
+        self._service.meet(self._files.agent_keys())
+        reply({})
 
     def _chaos(self, args: dict[str, Any], reply: Reply) -> None:
         how, machine, for_s = str(args["how"]), str(args["machine"]), float(args.get("for_s") or 3)
