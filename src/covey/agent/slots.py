@@ -1,6 +1,7 @@
 """The slots of an agent: one chunk each, run by child processes that the zygote forks.
 
-A slot is a right to run; children are kept apart from it. A child has a *scope*: commands of one
+A slot is a right to run; children are kept apart from it. Tasks that take none run under numbers
+above those of the slots, each in a child of its own as well. A child has a *scope*: commands of one
 niceness, or the callables of one job; it never serves another, since what a job imported, changed
 or left running in its process is no business of the next. An idle child stays warm for its scope,
 within limits. So a chunk gets, in this order: an idle child of its scope, an unused one, a new
@@ -104,7 +105,7 @@ class Slots:
         self._busy[chunk.slot] = handle
         env = {
             "COVEY_SLOT": str(chunk.slot),
-            "COVEY_CPUS": str(chunk.terms.slots),
+            "COVEY_CPUS": str(max(1, chunk.terms.slots)),
             **chunk.env,
             "COVEY_OWNER": self._owner,
         }
@@ -229,10 +230,12 @@ class Slots:
         self._idle.remove(handle)
         handle.close()
 
-    def _free(self, handle: Handle) -> None:
+    def _free(self, handle: Handle, *, is_aside: bool) -> None:
         """The child has nothing to do: it stays warm, and others may have to go for it."""
         self._idle.append(handle)
-        while len(self._idle) > IDLE_PER_SLOT * self.count:
+        # What ran aside of the slots leaves no more children than the slots have.
+        kept = self.count if is_aside else IDLE_PER_SLOT * self.count
+        while len(self._idle) > kept:
             self._retire(self._idle[0])
 
     # ------------------------------------------------------------ results
@@ -249,7 +252,7 @@ class Slots:
         if is_last:
             self._end_run(handle, run)
             if not handle.is_closed:
-                self._free(handle)
+                self._free(handle, is_aside=chunk.slot > self.count)
         self._on_ended(Ended(chunk.slot, states, elapsed_s, is_last), ids, reports)
 
     def _end_run(self, handle: Handle, run: Run) -> None:

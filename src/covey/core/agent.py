@@ -296,7 +296,7 @@ class AgentCore:
 
     def _leave_if_done(self) -> None:
         bench = self._bench
-        if self._has_left or bench.slots.busy or any(p.unrecorded for p in self._peers.values()):
+        if self._has_left or bench.slots.runs or any(p.unrecorded for p in self._peers.values()):
             return
         self._has_left = True
         for peer in self._peers.values():

@@ -2,7 +2,8 @@
 
 A task that arrives while an agent has slots free, or a claim that found nothing, is granted at
 once (early bound). Otherwise agents get reservations, and each claim of theirs is answered with a
-task as it comes (late bound). Law: while a task of an open job is pending and agents are in
+task as it comes (late bound). A task that takes no slot is granted as soon as less than ASIDE_MAX
+of them are out at its agent. Law: while a task of an open job is pending and agents are in
 session, one of them holds something of ours that it will come back about, or a deadline is set to
 look again.
 """
@@ -10,10 +11,13 @@ look again.
 from collections.abc import Iterator
 from random import Random
 
+from covey.core.candidates import candidates, may_take
 from covey.core.jobs import Job
 from covey.core.placement import PlacementPolicy
 from covey.core.roster import Peer, Roster
+from covey.core.slots import ASIDE_MAX
 from covey.core.timers import Timers
+from covey.model.job import Shape
 from covey.settings import MESSAGE_MAX_BYTES
 from covey.wire.messages import Describe, Enqueue, Grant, NoTask, Tail, Withdraw
 
@@ -45,6 +49,8 @@ class Binding:
         self._rng = rng
         #: Agents that have credit, longest unused first.
         self._credited: dict[str, None] = {}
+        #: Jobs with tasks that take no slot.
+        self._aside: set[int] = set()
 
     # -- what agents ask
 
@@ -68,6 +74,10 @@ class Binding:
             peer.levels.pop(key, None)
             self._roster.send(peer, NoTask(number, shape, closed=True), now)
             return
+        if not may_take(peer, job.shapes[shape]):
+            # It drains: its reservation was taken back while it claimed.
+            self._roster.send(peer, NoTask(number, shape, closed=True), now)
+            return
         count = min(room, self._share(job, shape, peer, now))
         if count > 0:
             self._grant(job, shape, peer, count, now)
@@ -87,6 +97,8 @@ class Binding:
         """Bind what is pending: on credit as far as that goes, then by reservations."""
         if not job.is_open:
             return
+        if job.has_aside:
+            self._aside.add(job.number)
         for shape, pending in job.pending.items():
             if not pending.count:
                 continue
@@ -109,26 +121,33 @@ class Binding:
 
     def spend(self, peer: Peer, now: float) -> None:
         """Slots are free and the agent holds no reservation of ours: give it what is pending."""
+        for number in sorted(self._aside):
+            self.supply(self._jobs[number], now)
         if not peer.free or any(level != DORMANT for level in peer.levels.values()):
             return
         for job in self._jobs.values():
-            if any(pending.count for pending in job.pending.values()):
+            is_pending = any(pending.count for pending in job.pending.values())
+            if is_pending:
                 self.supply(job, now)
-            else:
+            if job.has_pins or not is_pending:
                 self.call_back(job, now)
 
     def call_back(self, job: Job, now: float) -> None:
         """Nothing is pending and an agent asks: others shall return what they do not get to."""
         if len(job.holdings) == 0 or not job.is_open:
             return
-        if any(pending.count for pending in job.pending.values()):
+        peers = [self._roster.peers[name] for name in self._credited]
+        idle = [peer.name for peer in peers if peer.is_ready and not peer.is_draining]
+        if any(
+            pending.count and any(_fits(job, shape, name) for name in idle)
+            for shape, pending in job.pending.items()
+        ):
             return
-        idle = [name for name in self._credited if self._roster.peers[name].is_ready]
         for name in list(job.holdings):
             peer = self._roster.peers[name]
             if not peer.is_ready or idle in ([], [name]):
                 continue
-            look_at = self._stuck_since(job, peer)
+            look_at = _stuck_since(job, peer, idle)
             if look_at is None:
                 continue
             if look_at <= now:
@@ -146,6 +165,19 @@ class Binding:
                 del peer.levels[number, shape]
                 self._roster.send(peer, NoTask(number, shape, closed=True), now)
         self.heard(peer, peer.free)
+        self.drain(peer, now)
+
+    def drain(self, peer: Peer, now: float) -> None:
+        """The agent drains: what it has not begun goes to others. Or it takes work again."""
+        if peer.is_draining:
+            peer.parked.clear()
+            for number, shape in list(peer.levels):
+                del peer.levels[number, shape]
+                self._roster.send(peer, Enqueue(number, shape, 0, standing=False), now)
+            for job in self._jobs.values():
+                if peer.name in job.holdings:
+                    self._roster.send(peer, Withdraw(job.number), now)
+            self.heard(peer, peer.free)
         self.supply_all(now)
 
     def forget(self, peers: list[Peer], now: float) -> None:
@@ -156,6 +188,7 @@ class Binding:
 
     def close(self, number: int, now: float) -> None:
         """The job is over: every agent that heard of it may forget it."""
+        self._aside.discard(number)
         for peer in self._roster.peers.values():
             heard_of = [key for key in peer.described if key[0] == number]
             for kept in (peer.described, peer.parked, peer.levels):
@@ -194,13 +227,14 @@ class Binding:
 
     def _reserve(self, job: Job, shape: int, now: float) -> None:
         """Leave reservations: a standing one everywhere if there is more than room; else some."""
-        ready = self._roster.ready
+        terms = job.shapes[shape]
+        ready = candidates(self._roster, terms)
         pending = job.pending[shape].count
-        if not ready:
+        if not ready or not terms.slots:
             return
         key = (job.number, shape)
         peers = [self._roster.peers[name] for name in ready]
-        if pending >= self._roster.slots_ready:
+        if pending >= self._slots(terms, ready):
             for peer in peers:
                 if peer.levels.get(key) != STANDING:
                     self._enqueue(job, shape, peer, STANDING, now)
@@ -236,17 +270,22 @@ class Binding:
             assert peer.is_ready or not (peer.parked or peer.levels), "credit without a session"
             for number, _ in (*peer.parked, *peer.levels):
                 assert number in self._jobs, f"{peer.name} is asked for a job that is over"
+            assert not peer.is_draining or not (peer.parked or peer.levels), "it drains and holds"
         holders = {name for job in self._jobs.values() for name in job.holdings}
         for job in self._jobs.values():
             for shape, pending in job.pending.items():
                 if not pending.count or not job.is_open or ("pace", job.number) in self._timers:
                     continue
-                key = (job.number, shape)
-                ready = [self._roster.peers[name] for name in self._roster.ready]
+                terms, key = job.shapes[shape], (job.number, shape)
+                ready = [self._roster.peers[name] for name in candidates(self._roster, terms)]
+                what = f"{pending.count} tasks of job {job.number} wait, and nobody was asked"
+                if not terms.slots:
+                    assert all(self._credit_of(peer, job, shape) <= 0 for peer in ready), what
+                    continue
                 assert not ready or any(
                     peer.name in holders or peer.levels.get(key, 0) not in (0, DORMANT)
                     for peer in ready
-                ), f"{pending.count} tasks of job {job.number} wait, and nobody was asked"
+                ), what
 
     # -- how much
 
@@ -257,7 +296,8 @@ class Binding:
             return 0
         if job.spec.start_delay_s:
             return 1
-        slots = max(1, self._roster.slots_ready)
+        terms = job.shapes[shape]
+        slots = self._slots(terms, candidates(self._roster, terms))
         share = -(-pending * max(1, peer.slots) // slots)
         mean = job.bytes_mean.get(shape, 0)
         fits = max(1, MESSAGE_MAX_BYTES // mean) if mean else GRANT_MAX
@@ -266,7 +306,10 @@ class Binding:
     def _credit_of(self, peer: Peer, job: Job, shape: int) -> int:
         """Tasks that the agent can start, or asked for."""
         terms = job.shapes[shape]
-        credit = max(peer.free // terms.slots, peer.parked.get((job.number, shape), 0))
+        if terms.slots:
+            credit = max(peer.free // terms.slots, peer.parked.get((job.number, shape), 0))
+        else:
+            credit = ASIDE_MAX - self._aside_of(peer)
         if terms.limit:
             holding = job.holdings.get(peer.name)
             credit = min(credit, terms.limit - (holding.count if holding else 0))
@@ -274,25 +317,57 @@ class Binding:
 
     def _creditors(self, job: Job, shape: int) -> Iterator[Peer]:
         """Agents with credit for the shape, those with a free slot first."""
+        terms = job.shapes[shape]
+        if terms.machines or not terms.slots:
+            # What takes no slot needs no credit: few of them are out at any time.
+            names = candidates(self._roster, terms)
+            names = [name for name in names if name in self._credited or not terms.slots]
+        else:
+            names = list(self._credited)
         late: list[Peer] = []
-        for name in list(self._credited):
+        for name in names:
             peer = self._roster.peers[name]
-            if not peer.is_ready or peer.link is None or peer.link.backlog:
+            if not terms.slots:
+                yield peer
+            elif not may_take(peer, terms) or peer.link is None or peer.link.backlog:
                 continue
-            if peer.free >= job.shapes[shape].slots:
+            elif peer.free >= terms.slots:
                 yield peer
             elif (job.number, shape) in peer.parked:
                 late.append(peer)
         yield from late
 
-    def _stuck_since(self, job: Job, peer: Peer) -> float | None:
-        """When tasks that the agent cannot have started become due to be asked back."""
-        holding = job.holdings[peer.name]
-        if holding.count <= peer.slots:
-            return None
+    def _slots(self, terms: Shape, names: list[str]) -> int:
+        """The slots of all agents that may run the shape; at least 1."""
+        if not terms.machines:
+            return max(1, self._roster.slots_ready)
+        return max(1, sum(self._roster.peers[name].slots for name in names))
+
+    def _aside_of(self, peer: Peer) -> int:
+        """Tasks that take no slot and are out at the agent."""
         out = 0
-        for lease in holding.leases:
-            out += lease.left
-            if out > peer.slots and not lease.is_withdrawn:
-                return lease.since + UNSTARTED_MAX_S
+        for number in self._aside:
+            job = self._jobs[number]
+            if holding := job.holdings.get(peer.name):
+                out += sum(le.left for le in holding.leases if not job.shapes[le.shape].slots)
+        return out
+
+
+def _fits(job: Job, shape: int, name: str) -> bool:
+    machines = job.shapes[shape].machines
+    return not machines or name in machines
+
+
+def _stuck_since(job: Job, peer: Peer, idle: list[str]) -> float | None:
+    """When tasks that the agent cannot have started, and others could, are due to be asked back."""
+    holding = job.holdings[peer.name]
+    if holding.count <= peer.slots:
         return None
+    out = 0
+    for lease in holding.leases:
+        out += lease.left if job.shapes[lease.shape].slots else 0
+        if out <= peer.slots or lease.is_withdrawn:
+            continue
+        if any(name != peer.name and _fits(job, lease.shape, name) for name in idle):
+            return lease.since + UNSTARTED_MAX_S
+    return None

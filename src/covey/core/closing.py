@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from covey.core.actions import JobEnded, Record, RecordJob, Resolve
 from covey.core.binding import Binding
+from covey.core.candidates import is_stranded
 from covey.core.events import Confirm
 from covey.core.jobs import Job
 from covey.core.outbox import Outbox
@@ -26,6 +27,7 @@ CANCEL_TURN = 20_000
 
 SUCCEEDED = int(OutcomeState.SUCCEEDED)
 CANCELLED = int(OutcomeState.CANCELLED)
+LOST = int(OutcomeState.LOST)
 
 
 @dataclass(slots=True)
@@ -83,6 +85,26 @@ class Closing:
         if ended.ids:
             self.close(job, "", job.term, ended, now)
         self.progress(job, now)
+
+    def strand(self, job: Job, now: float) -> None:
+        """Tasks that wait for machines out of reach end as lost, if the job does not wait."""
+        if not job.has_pins or job.spec.on_lost != "fail" or not job.is_open:
+            return
+        for shape, pending in job.pending.items():
+            terms = job.shapes[shape]
+            if not pending.count or not is_stranded(self._roster, terms, now):
+                continue
+            agent = terms.machines[0] if len(terms.machines) == 1 else ""
+            while pending.count:
+                ids = pending.take(CANCEL_SLICE)
+                ns = [job.ns.get(task, 1) - 1 for task in ids]
+                self.close(job, agent, job.term, Batch(ids, ns, [LOST] * len(ids)), now)
+
+    def strand_all(self, now: float) -> None:
+        """Agents went out of reach: what waits for them may have to end."""
+        for job in list(self._jobs.values()):
+            if job.has_pins:
+                self.progress(job, now)
 
     def end_early(self, job: Job, event: str, reason: str, now: float) -> None:
         """Grant nothing more: somebody cancels the job, or its HaltPolicy holds.
@@ -162,6 +184,7 @@ class Closing:
             self.end_early(job, "halt", reason, now)
             return
         if job.is_open:
+            self.strand(job, now)
             self._binding.supply(job, now)
         elif any(pending.count for pending in job.pending.values()):
             self.drain(job, now)

@@ -1,8 +1,11 @@
 """Why a task waits, in a sentence (invariant 11: whatever waits can say what for)."""
 
+from covey.core.candidates import candidates
 from covey.core.jobs import Job
 from covey.core.recovery import regrant_at
-from covey.core.roster import AgentState, Roster
+from covey.core.roster import AgentState, Peer, Roster
+from covey.core.slots import ASIDE_MAX
+from covey.model.job import Shape
 
 
 def why(job: Job, task: int, roster: Roster, now: float) -> str:
@@ -42,16 +45,33 @@ def _why_pending(job: Job, shape: int, roster: Roster, now: float) -> str:
         return f"is being cancelled: {job.reason or 'the job ends early'}"
     if now < job.next_start_at:
         return f"the job starts one task each {job.spec.start_delay_s:g} s"
-    need = job.shapes[shape].slots
-    ready = [roster.peers[name] for name in roster.ready]
+    terms = job.shapes[shape]
+    need = terms.slots
+    ready = [roster.peers[name] for name in candidates(roster, terms)]
     if not ready:
-        states = ", ".join(
-            f"{peer.name} is {peer.state}"
-            for peer in roster.peers.values()
-            if peer.state is not AgentState.LEFT
-        )
-        return f"no agent is ready ({states or 'none is known'})"
+        return _nobody(roster, terms)
+    if not need:
+        return f"{ASIDE_MAX} tasks run aside of the slots already on {_named(terms, ready)}"
     if all(peer.slots < need for peer in ready):
         most = max(peer.slots for peer in ready)
         return f"needs {need} slots at once, and no agent has more than {most}"
-    return f"waits for a free slot on {len(ready)} agents"
+    return f"waits for a free slot on {_named(terms, ready)}"
+
+
+def _nobody(roster: Roster, terms: Shape) -> str:
+    if not terms.machines:
+        peers = [peer for peer in roster.peers.values() if peer.state is not AgentState.LEFT]
+        states = ", ".join(f"{peer.name} is {peer.word}" for peer in peers)
+        return f"no agent is ready ({states or 'none is known'})"
+    peers = [roster.peers.get(name) for name in terms.machines]
+    states = ", ".join(
+        f"{name} is {peer.word if peer else 'not known'}"
+        for name, peer in zip(terms.machines, peers, strict=True)
+    )
+    return f"may run on {' or '.join(terms.machines)} only, and {states}"
+
+
+def _named(terms: Shape, peers: list[Peer]) -> str:
+    if terms.machines:
+        return ", ".join(peer.name for peer in peers)
+    return f"{len(peers)} agents"

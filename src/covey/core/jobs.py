@@ -63,9 +63,14 @@ class Job:
         #: Why it is being ended early ("" = it is not).
         self.reason = ""
         self.is_halted = False
-        self.shapes: dict[int, Shape] = dict(enumerate(spec.shapes, start=1))
+        self.shapes: dict[int, Shape] = {}
         self.bytes_mean: dict[int, int] = {}
-        self.pending: dict[int, Pending] = {shape: Pending() for shape in self.shapes}
+        self.pending: dict[int, Pending] = {}
+        #: Some shape names its machines; some shape takes no slot.
+        self.has_pins = False
+        self.has_aside = False
+        for shape, terms in enumerate(spec.shapes, start=1):
+            self.add_shape(shape, terms)
         self.held_back = Pending()
         #: Of a restored job, see `Restored.spans`.
         self.spans: list[tuple[int, int]] = []
@@ -148,6 +153,8 @@ class Job:
         if shape not in self.shapes:
             self.shapes[shape] = terms
             self.pending[shape] = Pending()
+            self.has_pins |= bool(terms.machines)
+            self.has_aside |= not terms.slots
 
     def release(self) -> None:
         """What is held back is pending, each task in its shape."""

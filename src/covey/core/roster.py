@@ -47,6 +47,10 @@ OPENINGS_PER_TERM = 1_000_000
 PING_PULSES = 5
 
 
+#: What people are told of an agent that is ready and gets no more work.
+DRAINING = "draining"
+
+
 class AgentState(StrEnum):
     """What a scheduler thinks of an agent."""
 
@@ -71,6 +75,8 @@ class Peer:
     since: float = 0.0
     #: False: its owner took it down, so it is not asked for a session.
     is_wanted: bool = True
+    #: It finishes what it has and is given no more.
+    is_draining: bool = False
     opening: int = 0
     link: Link | None = None
     incarnation: str = ""
@@ -95,6 +101,11 @@ class Peer:
         """In session and not silent."""
         return self.state is AgentState.READY
 
+    @property
+    def word(self) -> str:
+        """Its state, for people."""
+        return DRAINING if self.is_ready and self.is_draining else str(self.state)
+
     def forget_session(self) -> None:
         """Nothing that the session was about holds any more."""
         self.link = None
@@ -111,7 +122,9 @@ class Roster:
 
     def __init__(self, hello: Hello, outbox: Outbox, timers: Timers) -> None:
         self.peers: dict[str, Peer] = {}
+        #: Agents in session; those of them that may be given any task; the slots of these.
         self.ready: list[str] = []
+        self.takers: list[str] = []
         self.slots_ready = 0
         self.is_bus_up = True
         #: Agents whose session is over since the core last looked: what they were asked is void.
@@ -144,6 +157,16 @@ class Roster:
         # Not from 1 in each incarnation: an answer to our predecessor must not look like ours.
         peer.opening = max(peer.opening, self._hello.term * OPENINGS_PER_TERM) + 1
         self.say_hello(peer, now)
+
+    def drain(self, peer: Peer, now: float, *, on: bool) -> None:
+        """The agent is given no more, or takes work again."""
+        if peer.is_draining is on:
+            return
+        peer.is_draining = on
+        self._recount()
+        if peer.is_ready:
+            peer.since = now
+            self._outbox.now(AgentChanged(peer.name, peer.word))
 
     def say_hello(self, peer: Peer, now: float) -> None:
         """Repeat the request for a session, if there is none."""
@@ -308,7 +331,9 @@ class Roster:
         for peer in self.peers.values():
             assert peer.is_ready == (peer.link is not None), f"{peer.name} is {peer.state}"
         assert self.ready == [peer.name for peer in self.peers.values() if peer.is_ready]
-        assert self.slots_ready == sum(self.peers[name].slots for name in self.ready)
+        takers = [name for name in self.ready if not self.peers[name].is_draining]
+        assert self.takers == takers
+        assert self.slots_ready == sum(self.peers[name].slots for name in takers)
 
     def _in_session(self) -> Iterator[Peer]:
         return (peer for peer in self.peers.values() if peer.link is not None)
@@ -364,6 +389,10 @@ class Roster:
             peer.state = state
             peer.since = now
             if state is not AgentState.JOINING:
-                self._outbox.now(AgentChanged(peer.name, state.value, reason))
+                self._outbox.now(AgentChanged(peer.name, peer.word, reason))
+        self._recount()
+
+    def _recount(self) -> None:
         self.ready = [name for name, other in self.peers.items() if other.is_ready]
-        self.slots_ready = sum(self.peers[name].slots for name in self.ready)
+        self.takers = [name for name in self.ready if not self.peers[name].is_draining]
+        self.slots_ready = sum(self.peers[name].slots for name in self.takers)

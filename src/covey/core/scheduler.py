@@ -13,9 +13,11 @@ from random import Random
 
 from covey.core.actions import Action
 from covey.core.binding import Binding
+from covey.core.candidates import next_given_up
 from covey.core.closing import Closing
 from covey.core.events import (
     Added,
+    AgentDraining,
     AgentForgotten,
     AgentKnown,
     Arrived,
@@ -112,6 +114,8 @@ class SchedulerCore:
         if self.roster.dropped:
             dropped, self.roster.dropped = self.roster.dropped, []
             self.binding.forget(dropped, now)
+            self._timers.wake_by(("joining", ""), next_given_up(self.roster, now))
+            self._closing.strand_all(now)
         return self._outbox.take()
 
     def farewell(self) -> list[Action]:
@@ -197,10 +201,12 @@ class SchedulerCore:
         job.pending[event.shape].add(event.first, event.count)
         if event.bytes_mean:
             job.bytes_mean[event.shape] = event.bytes_mean
-        if job.is_open:
-            self.binding.supply(job, now)
-        else:
+        if not job.is_open:
             self._closing.drain(job, now)
+        elif job.has_pins:
+            self._closing.progress(job, now)
+        else:
+            self.binding.supply(job, now)
 
     def _sealed(self, event: Sealed, now: float) -> None:
         job = self.jobs.get(event.job)
@@ -250,9 +256,18 @@ class SchedulerCore:
             case AgentForgotten(name):
                 if peer := self.roster.peers.get(name):
                     self._recovery.left(peer, "taken down", now, is_forgotten=True)
+            case AgentDraining(name, on):
+                if peer := self.roster.peers.get(name):
+                    self.roster.drain(peer, now, on=on)
+                    self.binding.drain(peer, now)
             case PeerGone(name):
                 if peer := self.roster.peers.get(name):
                     self._recovery.gone(peer, "nobody listens there", now)
+            case _:
+                self._about_bus(event, now)
+
+    def _about_bus(self, event: Event, now: float) -> None:
+        match event:
             case BusDown():
                 self.roster.is_bus_up = False
                 self._down_since = now
@@ -296,6 +311,9 @@ class SchedulerCore:
             self.roster.pulse(now)
         elif kind == "silence":
             self._recovery.judge(now)
+        elif kind == "joining":
+            self._timers.wake_by(key, next_given_up(self.roster, now))
+            self._closing.strand_all(now)
         else:
             self._recovery.end_restoring(now)
 

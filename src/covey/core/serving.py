@@ -3,7 +3,7 @@
 Laws: one claim at most is outstanding per scheduler; a claim holds slots for CLAIM_LIMIT_S at most,
 and against other claims only: a granted task that is as urgent takes any free slot. A scheduler
 that owes an answer gets no second claim, void or not. The front line that waits for several slots
-is passed for BACKFILL_MAX_S at most.
+is passed for BACKFILL_MAX_S at most. A task that takes no slot waits for no slot.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from covey.core.claims import CLAIM_LIMIT_S, CLAIM_MAX
 from covey.core.queueing import QueuePolicy
 from covey.core.reservations import Work
-from covey.core.slots import Run, SlotTable
+from covey.core.slots import ASIDE_MAX, Run, SlotTable
 
 #: Seconds for which the front line that waits for several slots lets others pass.
 BACKFILL_MAX_S = 1.0
@@ -40,6 +40,8 @@ class Serving:
         self.policy = policy
         self._multi_get = multi_get
         self._waiting: dict[tuple[str, int, int], Work] = {}
+        #: Lines of tasks that take no slot: they wait for a place aside only.
+        self._aside: dict[tuple[str, int, int], Work] = {}
         #: scheduler -> the claim that it owes an answer to
         self.claims: dict[str, Claim] = {}
         #: scheduler -> seconds from claim to grant
@@ -59,12 +61,13 @@ class Serving:
     def touch(self, work: Work) -> None:
         """The line changed: it waits now, or no more."""
         key = work.scheduler, work.job, work.shape
+        waiting = self._waiting if work.terms.slots else self._aside
         if not work.is_waiting:
-            self._waiting.pop(key, None)
+            waiting.pop(key, None)
             if self._blocked is work:
                 self._blocked = None
-        elif key not in self._waiting:
-            self._waiting[key] = work
+        elif key not in waiting:
+            waiting[key] = work
             self.renew(work)
 
     def renew(self, work: Work) -> None:
@@ -74,7 +77,8 @@ class Serving:
 
     def forget(self, work: Work) -> None:
         """The line is gone, whatever waited in it."""
-        self._waiting.pop((work.scheduler, work.job, work.shape), None)
+        for waiting in (self._waiting, self._aside):
+            waiting.pop((work.scheduler, work.job, work.shape), None)
         if self._blocked is work:
             self._blocked = None
         claim = self.claims.get(work.scheduler)
@@ -150,7 +154,7 @@ class Serving:
         Returns:
             Chunks to start, and claims to send; both are entered in the books already.
         """
-        runs: list[Run] = []
+        runs = self._serve_aside(now) if self._aside else []
         asked: dict[str, Claim] = {}
         passed: list[Work] = []
         self._ahead_at = None
@@ -178,6 +182,14 @@ class Serving:
         if may_ask_ahead and not asked:
             self._ask_ahead(asked, now)
         return runs, self._commit(asked)
+
+    def _serve_aside(self, now: float) -> list[Run]:
+        """Start what takes no slot, as far as there are places; the longest waiting line first."""
+        runs: list[Run] = []
+        for work in sorted(self._aside.values(), key=lambda work: work.order):
+            while self.slots.free_aside and self._may_start(work):
+                runs.append(self._start(work, 0, 0, now))
+        return runs
 
     def _front(
         self, asked: dict[str, Claim], passed: list[Work], *, ahead: bool = False
@@ -284,7 +296,8 @@ class Serving:
             return
         if all(work.scheduler in self.claims for work in self._waiting.values()):
             return
-        soon = [run for run in self.slots.runs.values() if run.work.pace.is_short]
+        runs = self.slots.runs.values()
+        soon = [run for run in runs if run.work.pace.is_short and not run.is_aside]
         if not soon:
             return
         long = [
@@ -342,6 +355,9 @@ class Serving:
             "too little memory is free, or the load is too high": not self.is_open(work),
             f"{work.terms.limit} of its tasks run already": self._headroom(work) <= 0,
             self.barred.get(work.scheduler, ""): not work.queued and work.scheduler in self.barred,
+            f"{ASIDE_MAX} tasks run aside of the slots already": (
+                not work.terms.slots and not self.slots.free_aside
+            ),
             "the scheduler has not answered a claim": work.scheduler in self.claims,
             "no slot is free": self.slots.free < work.terms.slots,
         }
@@ -350,9 +366,15 @@ class Serving:
     def check(self) -> None:
         """The laws, as assertions."""
         self.slots.check()
-        for key, work in self._waiting.items():
+        for key, work in (*self._waiting.items(), *self._aside.items()):
             assert key == (work.scheduler, work.job, work.shape)
             assert work.is_waiting
+        assert all(work.terms.slots for work in self._waiting.values())
+        for work in self._aside.values():
+            waits_for_place = not self.slots.free_aside
+            assert waits_for_place or not self._may_start(work), (
+                "a task waits though it takes no slot"
+            )
         for scheduler, claim in self.claims.items():
             assert claim.work.scheduler == scheduler
             assert claim.slots >= 0

@@ -16,7 +16,8 @@ class Run:
 
     ended: how many of its tasks ended. moved_at: when the last one did (or the start). is_orphan:
     its scheduler is gone, nobody wants the outcomes. is_returning: killed to free memory; what dies
-    of it goes back. is_struck: the tasks behind the current one were asked back.
+    of it goes back. is_struck: the tasks behind the current one were asked back. is_aside: it
+    takes no slot; its number is above theirs.
     """
 
     work: Work
@@ -31,6 +32,12 @@ class Run:
     is_orphan: bool = False
     is_returning: bool = False
     is_struck: bool = False
+    is_aside: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many slots of the agent it takes."""
+        return 0 if self.is_aside else len(self.slots)
 
     def left(self) -> list[int]:
         """Ids of the tasks that have not ended."""
@@ -38,11 +45,15 @@ class Run:
 
 
 class SlotTable:
-    """Slots 1..count. Laws: each slot is free or in exactly one run."""
+    """Slots 1 … count, and ASIDE_MAX places above them for tasks that take no slot.
+
+    Laws: each slot and each place is free or in exactly one run.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = list(range(1, count + 1))
+        self._aside = list(range(count + 1, count + 1 + ASIDE_MAX))
         #: first slot -> what runs there
         self.runs: dict[int, Run] = {}
         #: (scheduler, job) -> runs, for Shape.limit
@@ -58,14 +69,22 @@ class SlotTable:
         """Slots in which something runs."""
         return self.count - len(self._free)
 
+    @property
+    def free_aside(self) -> int:
+        """Tasks that may be started aside of the slots."""
+        return len(self._aside)
+
     def runs_of(self, scheduler: str, job: int) -> int:
         """Chunks of a job that run here."""
         return self._of_job.get((scheduler, job), 0)
 
     def start(self, work: Work, bound: Bound, need: int, now: float) -> Run:
-        """Take `need` free slots, the lowest ones, for a chunk."""
-        slots = [heapq.heappop(self._free) for _ in range(need)]
-        run = Run(work, bound.term, bound.ids, bound.ns, bound.guess_s, slots, now, now)
+        """Take `need` free slots, the lowest ones, for a chunk; 0 = a place aside of them."""
+        heap = self._free if need else self._aside
+        slots = [heapq.heappop(heap) for _ in range(max(1, need))]
+        run = Run(
+            work, bound.term, bound.ids, bound.ns, bound.guess_s, slots, now, now, is_aside=not need
+        )
         self.runs[slots[0]] = run
         key = work.scheduler, work.job
         self._of_job[key] = self._of_job.get(key, 0) + 1
@@ -76,7 +95,7 @@ class SlotTable:
         """The chunk is through."""
         del self.runs[run.slots[0]]
         for slot in run.slots:
-            heapq.heappush(self._free, slot)
+            heapq.heappush(self._free if slot <= self.count else self._aside, slot)
         key = run.work.scheduler, run.work.job
         self._of_job[key] -= 1
         if not self._of_job[key]:
@@ -86,7 +105,9 @@ class SlotTable:
     def check(self) -> None:
         """The laws, as assertions."""
         used = [slot for run in self.runs.values() for slot in run.slots]
-        assert sorted(used + self._free) == list(range(1, self.count + 1))
+        every = list(range(1, self.count + ASIDE_MAX + 1))
+        assert sorted(used + self._free + self._aside) == every
+        assert all(slot <= self.count for slot in self._free)
         assert sum(self._of_job.values()) == len(self.runs)
         for first, run in self.runs.items():
             assert run.slots[0] == first

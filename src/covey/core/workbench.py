@@ -21,7 +21,7 @@ from covey.core.peers import Peer
 from covey.core.queueing import QueuePolicy
 from covey.core.reservations import Bound, Taken, Work
 from covey.core.serving import Claim, Serving
-from covey.core.slots import Run, SlotTable
+from covey.core.slots import ASIDE_MAX, Run, SlotTable
 from covey.model.task import OutcomeState
 from covey.wire import messages as m
 
@@ -78,9 +78,10 @@ class Workbench:
         work = peer.works.get(key)
         if work is None:
             peer.works[key] = Work(peer.name, *key, message.terms, message.name)
-        else:
+        elif work.terms != message.terms:
+            self.serving.forget(work)
             work.terms = message.terms
-            work.name = message.name
+            self.serving.touch(work)
 
     def enqueue(self, peer: Peer, message: m.Enqueue) -> None:
         """Set the level of a line. A shape that was not described cannot be served."""
@@ -88,7 +89,9 @@ class Workbench:
         if work is not None:
             work.is_standing = message.standing
             work.is_dormant = False
-            self.set_level(work, 0 if self.is_draining else message.count)
+            # What takes no slot is granted and never claimed.
+            may_claim = not self.is_draining and work.terms.slots > 0
+            self.set_level(work, message.count if may_claim else 0)
 
     def set_level(self, work: Work, count: int) -> None:
         """Reservations that the line holds from now on."""
@@ -222,7 +225,7 @@ class Workbench:
         ran = len(states) - states.count(_RETURNED) - states.count(_CANCELLED)
         if ran:
             work.pace.ended(ran, elapsed_s)
-        self.policy.charge(work, elapsed_s * len(run.slots) - run.guess_s * len(states))
+        self.policy.charge(work, elapsed_s * run.width - run.guess_s * len(states))
         may_gather = work.pace.is_short and states.count(_SUCCEEDED) == len(states)
         more = work if may_gather else None
         peer.tally((work.job, run.term), (ids, ns, states), elapsed_s, now, more)
@@ -375,6 +378,7 @@ class Workbench:
         return {
             "slots": self.slots.count,
             "busy": self.slots.busy,
+            "aside": ASIDE_MAX - self.slots.free_aside,
             "queued": self.queued,
             "unrecorded": sum(peer.unrecorded for peer in self.peers.values()),
             "is_draining": self.is_draining,

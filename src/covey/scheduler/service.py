@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from covey.core.actions import (
     Send,
 )
 from covey.core.events import (
+    AgentDraining,
     AgentForgotten,
     AgentKnown,
     Arrived,
@@ -134,6 +135,12 @@ class SchedulerService:
         for name in [known for known in self._agents if known not in keys]:
             self.handle(AgentForgotten(name))
             self._agents.pop(name).fetcher.close()
+
+    def drain(self, names: Collection[str]) -> None:
+        """These of the agents are to finish what they have; all others take work."""
+        for name, peer in list(self.core.roster.peers.items()):
+            if peer.is_draining is not (name in names):
+                self.handle(AgentDraining(name, name in names))
 
     def facts(self, agent: str) -> dict[str, Any]:
         """What the agent last said of itself and its machine, for `status`."""
