@@ -102,7 +102,7 @@ def _cluster_names(
 
 
 def command(
-    name: str, *, examples: str, hidden: bool = False
+    name: str, *, examples: str, hidden: bool = False, cls: type[click.Command] = click.Command
 ) -> Callable[[Callable[..., int | None]], click.Command]:
     """Makes a function into a command: it is given the `Call`, then what its options say.
 
@@ -116,6 +116,7 @@ def command(
         # pass_call keeps __click_params__, so options given as decorators above are in.
         built = click.command(
             name,
+            cls=cls,
             epilog=f"\b\nExamples:\n{lines}",
             hidden=hidden,
             context_settings={"help_option_names": ["-h", "--help"]},

@@ -16,8 +16,10 @@ from covey.errors import ConfigError, CoveyError, InternalError
 
 #: Exit codes of every command but `map` and `attach`.
 OK, FAILED, USAGE = 0, 1, 2
-#: `map`: its command line is wrong, or covey itself failed (1-101 count failed items).
-MAP_FAILED = 255
+#: Commands whose exit code says something of the user's own work: what it is where the command
+#: line is wrong or covey itself failed. `map` and `run` count failed items up to 101, `exec`
+#: passes on the code of the command.
+FAILED_CODES = {"map": 255, "run": 255, "exec": 125}
 #: Ctrl-C, as a shell says it: 128 + SIGINT.
 INTERRUPTED = 130
 #: The reader of our output went away: 128 + SIGPIPE.
@@ -32,12 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code; never raises."""
     argv = sys.argv[1:] if argv is None else argv
     verbose = _is_verbose(argv)
-    is_map = False
+    failed_code = None
     try:
         if _COMPLETE_VAR in os.environ:
             return _complete()
         before, name, after = split_command(argv)
-        is_map = name == "map" or (name == "help" and after[:1] == ["map"])
+        failed_code = FAILED_CODES.get(after[0] if name == "help" and after else name)
         code = _dispatch(before, name, after)
         sys.stdout.flush()
         return code
@@ -50,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         return stopped.code if isinstance(stopped.code, int) else FAILED
     # One of the three places where everything is caught (CONTRIBUTING): a person must see one line.
     except Exception as error:  # noqa: BLE001
-        return _fail(error, verbose=verbose, is_map=is_map)
+        return _fail(error, verbose=verbose, failed_code=failed_code)
 
 
 def split_command(argv: list[str]) -> tuple[list[str], str, list[str]]:
@@ -66,8 +68,8 @@ def split_command(argv: list[str]) -> tuple[list[str], str, list[str]]:
 
 def _is_verbose(argv: list[str]) -> bool:
     before, name, after = split_command(argv)
-    # What follows `map` may belong to the user's own command.
-    return bool({"-v", "--verbose"} & set(before if name == "map" else before + after))
+    # What follows these may belong to the user's own command.
+    return bool({"-v", "--verbose"} & set(before if name in FAILED_CODES else before + after))
 
 
 def _dispatch(before: list[str], name: str, after: list[str]) -> int:
@@ -114,7 +116,7 @@ def _complete() -> int:
     return OK
 
 
-def _fail(error: Exception, *, verbose: bool, is_map: bool) -> int:
+def _fail(error: Exception, *, verbose: bool, failed_code: int | None) -> int:
     """Says what went wrong in one line and returns the exit code."""
     line, code = _line_and_code(error)
     if line:
@@ -123,7 +125,7 @@ def _fail(error: Exception, *, verbose: bool, is_map: bool) -> int:
         import traceback
 
         _say_error("".join(traceback.format_exception(error)))
-    return MAP_FAILED if is_map and code != INTERRUPTED else code
+    return code if failed_code is None or code == INTERRUPTED else failed_code
 
 
 def _line_and_code(error: Exception) -> tuple[str, int]:

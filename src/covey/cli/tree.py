@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 #: Name -> where it is. The order is the order of `covey --help`.
 COMMANDS: dict[str, Entry] = {
     "map": Entry("Work", "covey.cli.map", "", "Run a command for each item of a list."),
+    "run": Entry("Work", "covey.cli.run", "run", "Run a command or script on every machine."),
     "jobs": Entry("Jobs", "covey.cli.jobs", "jobs", "List jobs, newest last."),
     "show": Entry("Jobs", "covey.cli.jobs", "show", "One job: counts, rates, what failed."),
     "logs": Entry("Jobs", "covey.cli.logs", "logs", "What the tasks of a job wrote."),

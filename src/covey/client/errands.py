@@ -210,7 +210,7 @@ class ErrandRun:
         if why := self._given_up.get(machine, ""):
             result = result_of(row, machine, why)
             if result.end is End.CANCELLED:
-                return _unreachable(machine, why)
+                return unreachable(machine, why)
             return result
         if row.state is OutcomeState.LOST:
             return result_of(row, machine, await self._why(machine))
@@ -250,7 +250,8 @@ class ErrandRun:
                     return
 
 
-def _unreachable(machine: str, why: str) -> ErrandResult:
+def unreachable(machine: str, why: str) -> ErrandResult:
+    """The result of a machine that nobody came to."""
     return ErrandResult(machine, End.UNREACHABLE, None, 0, b"", b"", None, why)
 
 

@@ -69,7 +69,7 @@ def encode_errand(errand: Errand) -> bytes:
     """The bytes of its context; equal errands give equal bytes."""
     e = errand
     env = {_raw(name): _raw(value) for name, value in sorted(e.env.items())}
-    row = [list(e.argv), e.line, e.script_name, e.script, e.project, env, e.is_python]
+    row = [list(e.argv), e.line, e.script_name, e.script, _raw(e.project), env, e.is_python]
     return pack([ERRAND, *row])
 
 
@@ -91,7 +91,7 @@ def decode_errand(context: bytes) -> Errand:
             raise DecodeError(f"a context is of the kind {kind!r}, not an errand")
         given = {_text(name): _text(value) for name, value in env.items()}
         words = tuple(bytes(word) for word in argv)
-        return Errand(words, line, script_name, script, str(project), given, bool(is_python))
+        return Errand(words, line, script_name, script, _text(project), given, bool(is_python))
     except (ValueError, TypeError, AttributeError) as error:
         raise DecodeError(f"an errand of {len(context)} bytes cannot be read: {error}") from error
 

@@ -1,0 +1,141 @@
+"""The machines of one call: of the cluster, or named by -S and -H and brought up for the call.
+
+What the call brought up it takes down at its end, however it ends: well, by an error, Ctrl-C,
+SIGTERM or a closed terminal.
+"""
+
+import signal
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import FrameType
+
+from covey.cli.head import head_of, is_up, not_up
+from covey.cli.output import note
+from covey.client.cluster import files_of
+from covey.core.roster import AgentState
+from covey.fleet.host import Host
+from covey.fleet.inventory import read_inventory
+from covey.fleet.limit import select
+from covey.head.lowering import DownOrder, down
+from covey.head.raising import Raised, UpOrder, up
+from covey.settings import Settings
+
+#: What a shell adds to the number of the signal that ended a command.
+_SIGNAL_BASE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class CallMachines:
+    """Where a call works."""
+
+    #: () = on every machine of the cluster.
+    names: tuple[str, ...] = ()
+    #: Machines that did not come up: name -> why.
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+    #: They are there for this call: nothing of it can go on without it.
+    ends_with_call: bool = False
+
+    def among(self, only: Sequence[str]) -> "CallMachines":
+        """Of these machines, those that are in `only`."""
+        names = tuple(name for name in self.names or only if name in only)
+        failed = {name: why for name, why in self.failed.items() if name in only}
+        return replace(self, names=names, failed=failed)
+
+
+@contextmanager
+def machines_of_call(
+    settings: Settings, sshlogins: Sequence[str], hosts_files: Sequence[str], limit: str = ""
+) -> Generator[CallMachines]:
+    """The machines that -S, -H and --limit mean, up inside.
+
+    Raises:
+        NotUp: none is named, and no cluster is up.
+        InventoryError, UsageError: what is named makes no sense.
+        CoveyError: the head did not start, or none of the machines came up.
+    """
+    if not (sshlogins or hosts_files):
+        if not is_up(settings):
+            raise not_up(settings)
+        yield CallMachines(_limited(settings, limit))
+        return
+    words = [word for given in sshlogins for word in given.split(",") if word]
+    hosts = read_inventory(words, hosts_files).limited(limit).hosts
+    names = tuple(host.name for host in hosts)
+    was_up = is_up(settings)
+    known = {machine.name for machine in files_of(settings).machines()} if was_up else set[str]()
+    absent = tuple(host for host in hosts if host.name not in _ready(settings, known))
+    if not absent:
+        yield CallMachines(names)
+        return
+    with _ended_by_signals():
+        try:
+            failed = _bring_up(settings, absent)
+            kept = tuple(name for name in names if name not in failed)
+            ours = any(host.name not in known for host in absent)
+            yield CallMachines(kept, failed, ends_with_call=ours)
+        finally:
+            _take_down(settings, absent, known, was_up=was_up)
+
+
+def _limited(settings: Settings, limit: str) -> tuple[str, ...]:
+    if not limit:
+        return ()
+    machines = files_of(settings).machines()
+    labels = [(one.name, one.host.labels if one.host is not None else ()) for one in machines]
+    return tuple(select(labels, limit))
+
+
+def _ready(settings: Settings, known: set[str]) -> set[str]:
+    if not known:
+        return set()
+    with head_of(settings) as head:
+        machines = head.ask("status")["machines"]
+    return {str(one["name"]) for one in machines if one["state"] == AgentState.READY}
+
+
+def _bring_up(settings: Settings, hosts: tuple[Host, ...]) -> dict[str, str]:
+    failed: dict[str, str] = {}
+
+    def hear(machine: Raised) -> None:
+        if machine.error is not None:
+            failed[machine.name] = machine.error.message
+            note(f"covey: {machine.name} does not come up: {machine.error.message}")
+
+    up(settings, UpOrder(hosts=hosts), hear)
+    return failed
+
+
+def _take_down(
+    settings: Settings, hosts: tuple[Host, ...], known: set[str], *, was_up: bool
+) -> None:
+    if was_up:
+        ours = tuple(host.name for host in hosts if host.name not in known)
+        if not ours:
+            return
+        done = down(settings, DownOrder(only=ours))
+    else:
+        done = down(settings, DownOrder())
+    for machine in done.machines:
+        if not machine.is_stopped:
+            note(f"covey: {machine.name} was not taken down: {machine.why}")
+
+
+@contextmanager
+def _ended_by_signals() -> Generator[None]:
+    """SIGTERM and SIGHUP end the call as an error does, so that it cleans up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(_SIGNAL_BASE + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, end) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
