@@ -5,6 +5,7 @@ What is needed to find, use and adopt a server that outlives us (protocol.md rul
 
 import json
 import os
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def write_private(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; the old file is untouched.
     """
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    # Two threads may write one file at a time: one of them is last.
+    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     new.unlink(missing_ok=True)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -13,7 +13,6 @@ D3.)
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -24,9 +23,10 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from covey.bus import lock
 from covey.bus.config import ServerConfig, log_of
 from covey.bus.record import BusRecord, is_running, start_time, write_private
-from covey.errors import StartFailed, StateInUse
+from covey.errors import StartFailed
 
 #: A start takes 6-20 ms; one that takes longer than this has failed.
 READY_MAX_S = 5.0
@@ -40,7 +40,7 @@ RELOAD_MAX_S = 2.0
 #: So many lines of the log are shown when it does not start.
 SHOWN_LINES = 5
 
-_CONFIG, _LOCK, _STDERR = "nats-server.conf", "nats-server.lock", "nats-server.err"
+_CONFIG, _STDERR = "nats-server.conf", "nats-server.err"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -88,7 +88,7 @@ class ServerProcess:
         directory = config.directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = _lock(directory)
+            held = lock.take(directory)
         except OSError as error:
             raise StartFailed(
                 f"the bus cannot work in {directory}: {error.strerror}",
@@ -99,15 +99,13 @@ class ServerProcess:
             for stale in directory.glob("*.ports"):
                 stale.unlink()
             write_private(directory / _CONFIG, config.text())
-            child = _popen(binary, directory, lock, is_private=is_private, environ=environ)
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{child.pid}\n".encode(), 0)
+            child = _popen(binary, directory, held, is_private=is_private, environ=environ)
         except (OSError, subprocess.SubprocessError) as error:
             raise StartFailed(
                 f"nats-server did not start from {binary}: {error}", what="bus", reason=str(error)
             ) from error
         finally:
-            os.close(lock)
+            os.close(held)
         return cls(config, child.pid, child)
 
     @classmethod
@@ -116,24 +114,28 @@ class ServerProcess:
         return cls(config, record.pid, None, record.url) if is_running(record) else None
 
     @classmethod
-    def find(cls, config: ServerConfig) -> "ServerProcess | None":
+    def find(cls, config: ServerConfig, timeout_s: float = READY_MAX_S) -> "ServerProcess | None":
         """The server that holds the lock of `config.directory`, when no record tells of it.
 
-        Whoever started it may have died before writing one. None: there is none.
+        Whoever started it may have died right after that: then it is still on its way to being a
+        server, and waited for. What holds the lock and does not become one is killed. None: there
+        is none. Blocks, where one is just starting or ending.
         """
-        try:
-            os.close(_lock(config.directory))
-        except StateInUse as error:
-            owner = str(error.data.get("owner"))
-        except OSError:
-            return None
-        else:
-            return None
-        if not owner.isdigit() or start_time(int(owner)) is None:
-            return None
-        server = cls(config, int(owner), None)
-        server.url = server._announced()
-        return server if server.url else None
+        directory = config.directory
+        until, pause_s = time.monotonic() + timeout_s, LOOK_MIN_S
+        while lock.is_held(directory):
+            for pid in lock.holders(directory):
+                server = cls(config, pid, None)
+                server.url = server._announced()
+                if server.url:
+                    return server
+            if time.monotonic() > until + STOP_MAX_S:
+                return None
+            if time.monotonic() > until:
+                lock.kill_holders(directory)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LOOK_MAX_S)
+        return None
 
     def is_configured_as(self, config: ServerConfig) -> bool:
         """Whether it was told the same users."""
@@ -241,28 +243,10 @@ class ServerProcess:
         return StartFailed(f"nats-server: {what} ({said})", what="nats-server", reason=said)
 
 
-def _lock(directory: Path) -> int:
-    fd = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(fd, 32, 0).decode(errors="replace").strip()
-        os.close(fd)
-        raise StateInUse(
-            f"a bus runs in {directory} already (process {owner or 'unknown'})",
-            path=str(directory),
-            owner=owner,
-        ) from None
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
 def _popen(
     binary: Path,
     directory: Path,
-    lock: int,
+    held: int,
     *,
     is_private: bool,
     environ: Mapping[str, str] | None,
@@ -275,7 +259,7 @@ def _popen(
             stderr=stderr,
             env=dict(environ or {}),
             cwd=directory,
-            pass_fds=(lock,),
+            pass_fds=(held,),
             # A session of its own in both cases: Ctrl-C at the terminal is for us, not for the bus.
             start_new_session=True,
             preexec_fn=_die_with_parent() if is_private else None,
