@@ -3,10 +3,11 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from covey.agent import proctree
 from covey.agent.proctree import Process
@@ -32,11 +33,23 @@ class Place:
     tools: Path
 
 
+class Clients(Protocol):
+    """Those who are told how a machine is reached."""
+
+    def write_config(self) -> None:
+        """A machine listens elsewhere."""
+        ...
+
+    def forget(self, machine: "Machine") -> None:
+        """Take its host key out of known_hosts."""
+        ...
+
+
 class Machine:
     """An sshd, and the home it lets people into."""
 
-    def __init__(self, name: str, place: Place, user: str, moved: Callable[[], None]) -> None:
-        """Use `fleet`. moved: called when it listens on another port."""
+    def __init__(self, name: str, place: Place, user: str, clients: Clients) -> None:
+        """Use `fleet`."""
         self.name = name
         self.place = place
         self.directory = place.directory
@@ -48,9 +61,9 @@ class Machine:
         self.reached_at = 0
         #: Keywords of sshd_config that are not as usual.
         self.options: dict[str, str] = {}
-        #: Whether its host key is in known_hosts.
+        #: Whether known_hosts is given its host key when it starts.
         self.is_known = True
-        self._moved = moved
+        self._clients = clients
         self._process: subprocess.Popen[bytes] | None = None
         self._host_key = self.directory / "host_key"
 
@@ -66,7 +79,7 @@ class Machine:
         assert self.port, f"{self.name}: sshd does not start: {self.log()[-2000:]}"
         if not self.reached_at:
             self.reached_at = self.port
-        self._moved()
+        self._clients.write_config()
 
     def _listens(self) -> bool:
         self._write_config()
@@ -134,7 +147,7 @@ class Machine:
     def forget_host_key(self) -> None:
         """Its host key is not in known_hosts: as before the first connection."""
         self.is_known = False
-        self._moved()
+        self._clients.forget(self)
 
     def log(self) -> str:
         """What sshd wrote."""

@@ -74,6 +74,12 @@ class Fleet:
             check=False,
         )
 
+    def forget(self, machine: Machine) -> None:
+        """Take its host key out of known_hosts."""
+        gone = {f"[127.0.0.1]:{port}" for port in (machine.port, machine.reached_at)}
+        lines = self.known_hosts.read_text().splitlines(keepends=True)
+        self.known_hosts.write_text("".join(ln for ln in lines if ln.split()[0] not in gone))
+
     def write_config(self) -> None:
         """Write ssh_config and known_hosts again."""
         lines = list(self.ssh_options)
@@ -104,8 +110,6 @@ class Fleet:
                 # What is known of a port stays known: a changed key is to be noticed.
                 if machine.is_known:
                     known.setdefault(host, machine.host_key)
-                else:
-                    known.pop(host, None)
         return known
 
 
@@ -178,7 +182,7 @@ def _make_machine(lab: Fleet, name: str, has_account: bool, shared_home: bool) -
     if has_account:
         shutil.chown(directory / "tmp", user)
     place = Place(directory, home, lab.directory / "enter", lab.directory / "tools")
-    machine = Machine(name, place, user, lab.write_config)
+    machine = Machine(name, place, user, lab)
     make_key(directory / "host_key")
     lab.machines[name] = machine
     return machine
