@@ -5,7 +5,7 @@ them plain rows, out of a simulated ledger or a real one.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from covey.model.task import OutcomeState
@@ -72,6 +72,25 @@ def what_is_told_is_recorded(told: Mapping[int, int], rows: Iterable[Row]) -> No
     recorded = {row.task: row.state for row in rows}
     for task, state in told.items():
         assert recorded.get(task) == state, f"task {task}: told {state}, recorded {recorded}"
+
+
+def a_pinned_task_starts_on_its_machines(started: Iterable[tuple[str, Collection[str]]]) -> None:
+    """Each start is (machine, machines that may run the task; none = any)."""
+    astray = [(name, pins) for name, pins in started if pins and name not in pins]
+    assert not astray, f"started on a machine that it is not for: {astray[:5]}"
+
+
+def a_draining_agent_is_given_nothing_new(given: Iterable[tuple[bool, bool, int]]) -> None:
+    """Each grant is (the agent drains, the task is pinned, slots it takes): only what looks after
+    a machine (pinned, no slot) reaches one that drains.
+    """
+    for is_draining, is_pinned, slots in given:
+        assert not is_draining or (is_pinned and not slots), "a draining agent was given more work"
+
+
+def what_takes_no_slot_waits_for_no_slot(waiting: int, running: int, places: int) -> None:
+    """A task without slots waits at an agent only while all places aside of the slots are taken."""
+    assert not waiting or running == places, f"{waiting} wait, {running} of {places} places taken"
 
 
 def slots_add_up(slots: int, busy: int, free: int) -> None:

@@ -33,6 +33,8 @@ class JobRecord:
     state: str = "running"
     high_water: int = 0
     is_over: bool = False
+    #: (first task, shape) of what was added, in order.
+    spans: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
 
 @dataclass
@@ -82,6 +84,7 @@ def restored(number: int, record: JobRecord) -> Restored:
         record.state == JobState.CANCELLING,
         record.high_water,
         dict(record.starts),
+        list(record.spans),
     )
 
 

@@ -71,6 +71,9 @@ class Stage:
         self.trace: list[str] = []
         self.starts: list[tuple[Any, ...]] = []
         self.granted: list[tuple[Any, ...]] = []
+        #: (machine, its pins) of each start; (drains, is pinned, slots) of each grant.
+        self.started: list[tuple[str, tuple[str, ...]]] = []
+        self.given: list[tuple[bool, bool, int]] = []
         self._grants: set[tuple[bytes, int]] = set()
         self.ran_well: dict[tuple[str, int], set[tuple[int, int, int]]] = {}
         self.slots = slots
@@ -160,6 +163,7 @@ class Stage:
             return  # It has ended; the client will hear of it.
         first = record.held + 1
         record.held += count
+        record.spans.append((first, shape))
         self.tell(node, Added(number, shape, first, count))
 
     def seal(self, node: Node, number: int) -> None:
@@ -316,6 +320,9 @@ class Stage:
                 (node.name, message.job, message.term, task, n)
                 for task, n in zip(message.ids, message.ns, strict=True)
             ]
+            terms = node.core.jobs[message.job].shapes[message.shape]
+            is_draining = node.core.roster.peers[to].is_draining
+            self.given.append((is_draining, bool(terms.machines), terms.slots))
         if self._is_deaf(node):
             return
         if isinstance(message, Recorded):
@@ -343,6 +350,7 @@ class Stage:
     def _start(self, node: Node, start: Start) -> None:
         assert start.slot not in node.running, f"slot {start.slot} of {node.name} is not free"
         ids, ns = list(start.ids), list(start.ns)
+        self.started.append((node.name, start.terms.machines))
         node.running[start.slot] = Running(
             Start(
                 start.slot, start.scheduler, start.job, start.shape, start.terms, start.term,

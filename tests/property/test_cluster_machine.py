@@ -13,7 +13,7 @@ from tests.property.nodes import CRASHED, FAILED, SUCCEEDED, Node, a_spec
 from tests.property.world import World
 
 from covey.core.events import DrainAsked
-from covey.model.job import HaltPolicy, RetryPolicy
+from covey.model.job import HaltPolicy, RetryPolicy, Shape
 
 #: Picks one of what there is; taken modulo.
 PICK = st.integers(0, 31)
@@ -46,6 +46,21 @@ class Cluster(RuleBasedStateMachine):
             node = nodes[pick % len(nodes)]
             number = self.world.submit(node, a_spec(retry=RetryPolicy(starts), halt=halt))
             self.world.add(node, number, count)
+
+    @rule(pick=PICK, slots=st.integers(0, 2), count=st.integers(1, 20), fails=st.booleans())
+    def submit_to_one_machine(self, pick: int, slots: int, count: int, fails: bool) -> None:
+        nodes = [node for node in self.live(is_agent=False) if len(node.jobs) < 3]
+        if nodes:
+            node = nodes[pick % len(nodes)]
+            shape = Shape(slots=slots, machines=(f"a{pick % 3 + 1}",))
+            on_lost = "fail" if fails else "rerun"
+            number = self.world.submit(node, a_spec(shapes=(shape,), on_lost=on_lost))
+            self.world.add(node, number, count)
+
+    @rule(pick=PICK, agents=st.sets(st.sampled_from(["a1", "a2", "a3"]), max_size=2))
+    def let_agents_finish_up(self, pick: int, agents: set[str]) -> None:
+        if nodes := self.live(is_agent=False):
+            self.world.drain(nodes[pick % len(nodes)], sorted(agents))
 
     @rule(pick=PICK, count=st.integers(0, 300))
     def add_or_seal(self, pick: int, count: int) -> None:

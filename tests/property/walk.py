@@ -13,7 +13,7 @@ JOBS_MAX = 4
 SCHEDULERS_MAX = 3
 
 
-def a_random_spec(rng: Random) -> JobSpec:
+def a_random_spec(rng: Random, agents: list[str]) -> JobSpec:
     """A job whose policies are drawn."""
     halts = (
         None, None, None,
@@ -22,16 +22,21 @@ def a_random_spec(rng: Random) -> JobSpec:
     )  # fmt: skip
     second = Shape(
         kind="callable",
-        slots=rng.choice((1, 1, 2)),
+        slots=rng.choice((1, 1, 2, 0)),
         limit=rng.choice((0, 0, 1)),
         may_chunk=rng.random() < 0.7,
         priority=rng.choice((0, 0, 1)),
     )
+    on_lost = rng.choice(("rerun", "rerun", "rerun", "wait", "fail"))
+    # Where jobs wait for their machines, there must be some.
+    names = [*agents, "nowhere"] if on_lost == "fail" else agents
+    pins = tuple(rng.sample(names, min(len(names), rng.choice((1, 1, 2)))))
+    third = Shape(slots=rng.choice((0, 0, 1)), machines=pins)
     return a_spec(
-        shapes=(Shape(), second),
+        shapes=(Shape(), second, third),
         retry=RetryPolicy(rng.choice((1, 1, 3, 0)), rng.choice((5, 5, 1))),
         halt=rng.choice(halts),
-        on_lost=rng.choice(("rerun", "rerun", "rerun", "wait", "fail")),
+        on_lost=on_lost,
         start_delay_s=rng.choice((0.0, 0.0, 0.0, 0.5)),
     )
 
@@ -50,7 +55,7 @@ class Walk:
             (self._reorder, 2), (self._kill, 1), (self._revive, 3), (self._suspend, 1),
             (self._resume, 2), (self._cut, 1), (self._mend, 3), (self._cancel, 1),
             (self._bus, 1), (self._half, 0.2), (self._seal, 1), (self._long_time, 0.3),
-            (self._away, 1),
+            (self._away, 1), (self._finish_up, 1),
             (self._drain, 0.1), (self._tail, 0.3), (self._ping, 0.3), (self._goodbye, 0.1),
         ]  # fmt: skip
 
@@ -132,7 +137,8 @@ class Walk:
             self.world.birth_of_scheduler(durable=self.rng.random() < 0.5)
         node = self._any(self._schedulers())
         if node and len(node.jobs) < JOBS_MAX:
-            number = self.world.submit(node, a_random_spec(self.rng))
+            names = [agent.name for agent in self.world.agents()]
+            number = self.world.submit(node, a_random_spec(self.rng, names))
             self.world.add(node, number, self.rng.choice((1, 3, 40)))
             if self.rng.random() < 0.7:
                 self.world.seal(node, number)
@@ -148,7 +154,7 @@ class Walk:
     def _add(self) -> None:
         if jobs := self._open_jobs():
             node, number = self.rng.choice(jobs)
-            shape = 1 if node.durable else self.rng.choice((1, 2))
+            shape = self.rng.choice((1, 2, 3))
             self.world.add(node, number, self.rng.choice((1, 5, 300)), shape)
 
     def _seal(self) -> None:
@@ -220,6 +226,12 @@ class Walk:
     def _drain(self) -> None:
         if node := self._any([n for n in self.world.live() if n.is_agent]):
             self.world.tell(node, DrainAsked())
+
+    def _finish_up(self) -> None:
+        """A scheduler is told that some agents drain, or that none does."""
+        if node := self._any(self._schedulers()):
+            names = [agent.name for agent in self.world.agents()]
+            self.world.drain(node, self.rng.sample(names, self.rng.choice((0, 0, 1))))
 
     def _tail(self) -> None:
         jobs = [(n, j) for n in self._schedulers() for j in n.jobs]

@@ -1,9 +1,11 @@
 """A cluster on its stage: how it is healed, and the laws that hold for it."""
 
 from tests import invariants as law
-from tests.property.nodes import SUCCEEDED
+from tests.property.nodes import SUCCEEDED, Node
 from tests.property.stage import Stage
 
+from covey.core.events import AgentDraining
+from covey.core.slots import ASIDE_MAX
 from covey.model.job import JobState
 
 #: Virtual seconds within which everything must have ended once all faults are healed: an
@@ -23,6 +25,8 @@ class World(Stage):
         for node in list(self.nodes.values()):
             node.is_cut = False
             node.is_suspended = False
+            if not node.is_agent and node.is_up:
+                self.drain(node, [])
             self.set_bus(node, True)
             if node.is_agent and not node.is_up:
                 self.birth_of_agent(node.name)
@@ -32,6 +36,12 @@ class World(Stage):
             for number, record in node.jobs.items():
                 if node.is_up and not record.is_over:
                     self.seal(node, number)
+
+    def drain(self, node: Node, names: list[str]) -> None:
+        """A scheduler is told which agents are to finish what they have."""
+        for name, peer in list(node.core.roster.peers.items()):
+            if peer.is_draining is not (name in names):
+                self.tell(node, AgentDraining(name, name in names))
 
     def settle(self) -> None:
         """Run until every job of every live scheduler has ended."""
@@ -90,6 +100,14 @@ class World(Stage):
         law.each_attempt_started_once(self.starts)
         law.an_attempt_is_granted_once(self.granted)
         law.only_granted_attempts_started([one[1:] for one in self.starts], self.granted)
+        law.a_pinned_task_starts_on_its_machines(self.started)
+        law.a_draining_agent_is_given_nothing_new(self.given)
+        for node in self.agents():
+            works = [w for peer in node.core._peers.values() for w in peer.works.values()]
+            waiting = sum(work.queued for work in works if not work.terms.slots)
+            aside = sum(slot > self.slots for slot in node.running)
+            if node.is_up:
+                law.what_takes_no_slot_waits_for_no_slot(waiting, aside, ASIDE_MAX)
         for node in self.schedulers():
             for number, record in node.jobs.items():
                 law.each_item_recorded_at_most_once(row.task for row in record.rows)

@@ -105,14 +105,10 @@ class Binding:
             if now < job.next_start_at:
                 self._timers.wake_by(("pace", job.number), job.next_start_at)
                 return
-            for peer in self._creditors(job, shape):
-                count = min(self._credit_of(peer, job, shape), self._share(job, shape, peer, now))
-                if count > 0:
-                    self._grant(job, shape, peer, count, now)
-                if not pending.count or now < job.next_start_at:
-                    break
-            if pending.count and now >= job.next_start_at:
-                self._reserve(job, shape, now)
+            if job.shapes[shape].slots:
+                self._grant_on_credit(job, shape, now)
+            else:
+                self._grant_aside(job, shape, now)
 
     def supply_all(self, now: float) -> None:
         """Bind what is pending in every job: an agent came, or has nothing to do."""
@@ -225,12 +221,38 @@ class Binding:
             if task and job.running.get(task) is not None and task in ids:
                 self._roster.send(peer, Tail(job.number, task, True), now)
 
+    def _grant_on_credit(self, job: Job, shape: int, now: float) -> None:
+        """Grant to who has a free slot or asked; for the rest, reservations."""
+        pending = job.pending[shape]
+        for peer in self._creditors(job, shape):
+            count = min(self._credit_of(peer, job, shape), self._share(job, shape, peer, now))
+            if count > 0:
+                self._grant(job, shape, peer, count, now)
+            if not pending.count or now < job.next_start_at:
+                break
+        if pending.count and now >= job.next_start_at:
+            self._reserve(job, shape, now)
+
+    def _grant_aside(self, job: Job, shape: int, now: float) -> None:
+        """Grant what takes no slot, evenly, as far as there are places for it."""
+        pending = job.pending[shape]
+        peers = [self._roster.peers[name] for name in candidates(self._roster, job.shapes[shape])]
+        while pending.count and now >= job.next_start_at:
+            peers = [peer for peer in peers if self._credit_of(peer, job, shape) > 0]
+            if not peers:
+                return
+            share = 1 if job.spec.start_delay_s else -(-pending.count // len(peers))
+            for peer in peers:
+                count = min(self._credit_of(peer, job, shape), share, pending.count)
+                if count > 0 and now >= job.next_start_at:
+                    self._grant(job, shape, peer, count, now)
+
     def _reserve(self, job: Job, shape: int, now: float) -> None:
         """Leave reservations: a standing one everywhere if there is more than room; else some."""
         terms = job.shapes[shape]
         ready = candidates(self._roster, terms)
         pending = job.pending[shape].count
-        if not ready or not terms.slots:
+        if not ready:
             return
         key = (job.number, shape)
         peers = [self._roster.peers[name] for name in ready]
@@ -318,20 +340,15 @@ class Binding:
     def _creditors(self, job: Job, shape: int) -> Iterator[Peer]:
         """Agents with credit for the shape, those with a free slot first."""
         terms = job.shapes[shape]
-        if terms.machines or not terms.slots:
-            # What takes no slot needs no credit: few of them are out at any time.
-            names = candidates(self._roster, terms)
-            names = [name for name in names if name in self._credited or not terms.slots]
-        else:
-            names = list(self._credited)
+        names = list(self._credited)
+        if terms.machines:
+            names = [name for name in candidates(self._roster, terms) if name in self._credited]
         late: list[Peer] = []
         for name in names:
             peer = self._roster.peers[name]
-            if not terms.slots:
-                yield peer
-            elif not may_take(peer, terms) or peer.link is None or peer.link.backlog:
+            if not may_take(peer, terms) or peer.link is None or peer.link.backlog:
                 continue
-            elif peer.free >= terms.slots:
+            if peer.free >= terms.slots:
                 yield peer
             elif (job.number, shape) in peer.parked:
                 late.append(peer)
