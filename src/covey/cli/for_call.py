@@ -60,8 +60,7 @@ def machines_of_call(
             raise not_up(settings)
         yield CallMachines(_limited(settings, limit))
         return
-    words = [word for given in sshlogins for word in given.split(",") if word]
-    hosts = read_inventory(words, hosts_files).limited(limit).hosts
+    hosts = read_inventory(sshlogins, hosts_files).limited(limit).hosts
     names = tuple(host.name for host in hosts)
     was_up = is_up(settings)
     known = {machine.name for machine in files_of(settings).machines()} if was_up else set[str]()

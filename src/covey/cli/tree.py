@@ -28,6 +28,8 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "map": Entry("Work", "covey.cli.map", "", "Run a command for each item of a list."),
     "run": Entry("Work", "covey.cli.run", "run", "Run a command or script on every machine."),
+    "exec": Entry("Work", "covey.cli.exec", "exec_", "Run a command on one machine, as if here."),
+    "mkdir": Entry("Work", "covey.cli.mkdir", "mkdir", "Make a directory on every machine."),
     "jobs": Entry("Jobs", "covey.cli.jobs", "jobs", "List jobs, newest last."),
     "show": Entry("Jobs", "covey.cli.jobs", "show", "One job: counts, rates, what failed."),
     "logs": Entry("Jobs", "covey.cli.logs", "logs", "What the tasks of a job wrote."),

@@ -30,7 +30,7 @@ from covey.wire.messages import Output
 JOINING_MAX_S = 5.0
 #: How often such machines are looked for.
 LOOK_EVERY_S = 0.5
-#: `JobSpec.client["kind"]` of these jobs.
+#: `JobSpec.client["kind"]` of a run.
 RUN = "run"
 
 
@@ -57,6 +57,8 @@ class ErrandOrder:
     #: Name of the job.
     name: str = ""
     user: str = ""
+    #: `JobSpec.client["kind"]`.
+    kind: str = RUN
     #: What was typed, for `covey jobs`; and its words, to run it again.
     command: bytes = b""
     words: tuple[bytes, ...] = ()
@@ -275,7 +277,7 @@ def _job_order(order: ErrandOrder, machines: Sequence[str]) -> JobOrder:
             for name in machines
         ),
         client={
-            "kind": RUN,
+            "kind": order.kind,
             "command": order.command,
             "words": list(order.words),
             "machines": list(machines),
