@@ -18,7 +18,10 @@ class Arrived:
 
 @dataclass(slots=True)
 class PeerGone:
-    """Nobody listens on the peer's subject (the server's 503), or its lifeline broke."""
+    """Nobody listens on the peer's subject (the server's 503), or its lifeline broke.
+
+    A scheduler takes an agent for dead then, unless it is a far one (`AgentKnown`).
+    """
 
     peer: str
 
@@ -86,7 +89,19 @@ class DrainAsked:
 
 @dataclass(slots=True)
 class AgentKnown:
-    """There is (or may be) an agent of this name: keep asking it for a session."""
+    """There is (or may be) an agent of this name: keep asking it for a session.
+
+    is_far: its link to the bus leads over a network. That it is broken is no proof that the agent
+    is dead: only silence counts, and `AgentDied`.
+    """
+
+    agent: str
+    is_far: bool = False
+
+
+@dataclass(slots=True)
+class AgentDied:
+    """Whoever looked at its machine found that the agent does not run: lost at once."""
 
     agent: str
 
@@ -213,6 +228,7 @@ Event = (
     | Gauged
     | DrainAsked
     | AgentKnown
+    | AgentDied
     | AgentForgotten
     | AgentDraining
     | Opened

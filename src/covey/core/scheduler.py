@@ -17,6 +17,7 @@ from covey.core.candidates import next_given_up
 from covey.core.closing import Closing
 from covey.core.events import (
     Added,
+    AgentDied,
     AgentDraining,
     AgentForgotten,
     AgentKnown,
@@ -251,8 +252,9 @@ class SchedulerCore:
 
     def _about_agents(self, event: Event, now: float) -> None:
         match event:
-            case AgentKnown(name):
+            case AgentKnown(name, is_far):
                 self.roster.know(name, now)
+                self.roster.peers[name].is_far = is_far
             case AgentForgotten(name):
                 if peer := self.roster.peers.get(name):
                     self._recovery.left(peer, "taken down", now, is_forgotten=True)
@@ -260,8 +262,13 @@ class SchedulerCore:
                 if peer := self.roster.peers.get(name):
                     self.roster.drain(peer, now, on=on)
                     self.binding.drain(peer, now)
-            case PeerGone(name):
-                if peer := self.roster.peers.get(name):
+            case AgentDied(name) | PeerGone(name):
+                peer = self.roster.peers.get(name)
+                if peer is None:
+                    return
+                if isinstance(event, AgentDied):
+                    self._recovery.gone(peer, "it does not run any more", now)
+                elif not peer.is_far:
                     self._recovery.gone(peer, "nobody listens there", now)
             case _:
                 self._about_bus(event, now)

@@ -124,17 +124,23 @@ class SchedulerService:
             lambda is_up: self.handle(BusUp() if is_up else BusDown()),
         )
 
-    def meet(self, keys: Mapping[str, bytes]) -> None:
+    def meet(self, keys: Mapping[str, bytes], far: Collection[str] = ()) -> None:
         """These are the agents and their keys: new ones are asked for a session, gone ones
-        dropped.
+        dropped. `far`: those whose bus link leads over a network.
         """
         for name, key in keys.items():
             if name not in self._agents:
                 self._agents[name] = self._acquaint(name, key)
-                self.handle(AgentKnown(name))
+                self.handle(AgentKnown(name, name in far))
         for name in [known for known in self._agents if known not in keys]:
             self.handle(AgentForgotten(name))
             self._agents.pop(name).fetcher.close()
+
+    def greet(self, name: str) -> None:
+        """Somebody waits for this agent: ask it for a session now."""
+        peer = self.core.roster.peers.get(name)
+        if peer is not None and peer.link is None:
+            self.handle(AgentKnown(name, peer.is_far))
 
     def drain(self, names: Collection[str]) -> None:
         """These of the agents are to finish what they have; all others take work."""

@@ -1,0 +1,78 @@
+"""One agent, as its scheduler sees it: its state, its session, what it holds and may be given."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from covey.core.link import Link
+
+#: What people are told of an agent that is ready and gets no more work.
+DRAINING = "draining"
+
+
+class AgentState(StrEnum):
+    """What a scheduler thinks of an agent."""
+
+    #: Asked for a session; nothing is known of it yet.
+    JOINING = "joining"
+    #: In session.
+    READY = "ready"
+    #: Silent for UNREACHABLE_AFTER_S; it may come back.
+    UNREACHABLE = "unreachable"
+    #: Known dead, or unreachable for ORPHAN_AFTER_S.
+    LOST = "lost"
+    #: It said goodbye, was taken down, or speaks another protocol.
+    LEFT = "left"
+
+
+@dataclass(slots=True)
+class Peer:
+    """One agent, as its scheduler sees it."""
+
+    name: str
+    state: AgentState = AgentState.JOINING
+    since: float = 0.0
+    #: False: its owner took it down, so it is not asked for a session.
+    is_wanted: bool = True
+    #: A broken link proves nothing: see `AgentKnown`.
+    is_far: bool = False
+    #: It finishes what it has and is given no more.
+    is_draining: bool = False
+    opening: int = 0
+    link: Link | None = None
+    incarnation: str = ""
+    slots: int = 0
+    #: Slots that it left free when it last spoke, less what was granted since: credit.
+    free: int = 0
+    #: (job, shape) -> tasks that a claim asked for and that were not there.
+    parked: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    #: (job, shape) -> reservations that it holds for us; -1 = a standing one.
+    levels: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    described: dict[tuple[int, int], None] = field(default_factory=dict[tuple[int, int], None])
+    #: Finished batches that are recorded, to be told.
+    recorded: list[int] = field(default_factory=list[int])
+    heard: float = 0.0
+    nonce: int = 0
+    pinged_at: float = 0.0
+    rtt_s: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def is_ready(self) -> bool:
+        """In session and not silent."""
+        return self.state is AgentState.READY
+
+    @property
+    def word(self) -> str:
+        """Its state, for people."""
+        return DRAINING if self.is_ready and self.is_draining else str(self.state)
+
+    def forget_session(self) -> None:
+        """Nothing that the session was about holds any more."""
+        self.link = None
+        self.free = 0
+        self.parked.clear()
+        self.levels.clear()
+        self.described.clear()
+        self.recorded.clear()
+        self.nonce = 0
