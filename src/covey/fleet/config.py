@@ -1,34 +1,61 @@
-"""covey.toml: the machines and the bus of a project or a user.
+"""Finds covey.toml: the machines and the bus of a project or a user.
 
 ./covey.toml and $XDG_CONFIG_HOME/covey/config.toml have one form. Machines are those of the first
 of the two that names any; of every other key the first that has it wins.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from pathlib import Path
 
-from covey.fleet.fields import Value
-from covey.fleet.listing import Listing
+from covey.fleet.formats_toml import Config, read_toml
+from covey.fleet.listing import Listing, Place, problems_error
+from covey.fleet.source import read_text, why_untrusted
 
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What the files say, checked."""
-
-    #: [bus] url, listen
-    bus: Mapping[str, str] = field(default_factory=dict[str, str])
-    #: [defaults]
-    defaults: Mapping[str, Value] = field(default_factory=dict[str, Value])
-    #: The machines of the file, its groups worked in.
-    listing: Listing = field(default_factory=Listing)
-    #: The file that names the machines, as shown; "" = none does.
-    source: str = ""
+#: The file of a project, in the directory where covey is called.
+FILE_NAME = "covey.toml"
 
 
-def read_config(env: Mapping[str, str] | None = None) -> Config:
-    """The files where they are looked for.
+def read_config(env: Mapping[str, str] | None = None, directory: Path | None = None) -> Config:
+    """What the files say, the nearer before the other.
+
+    directory: where ./covey.toml is; None = the current one.
 
     Raises:
         InventoryError: with every problem in `.problems`.
     """
-    raise NotImplementedError
+    merged = Config()
+    for path, name in reversed(_places(os.environ if env is None else env, directory)):
+        if not path.is_file():
+            continue
+        one = read_config_file(path, name)
+        merged = Config(
+            bus={**merged.bus, **one.bus},
+            defaults={**merged.defaults, **one.defaults},
+            listing=one.listing if one.source else merged.listing,
+            source=one.source or merged.source,
+        )
+    return merged
+
+
+def read_config_file(path: Path, name: str) -> Config:
+    """One file of that form, which nobody named on the command line: it must be the user's own.
+
+    Raises:
+        InventoryError: with every problem in `.problems`.
+    """
+    listing = Listing()
+    if reason := why_untrusted(path):
+        listing.bad(Place(name), reason)
+        raise problems_error(listing)
+    config = read_toml(read_text(path, name, listing), name, listing)
+    if listing.problems:
+        raise problems_error(listing)
+    return config
+
+
+def _places(env: Mapping[str, str], directory: Path | None) -> list[tuple[Path, str]]:
+    """(file, as shown), nearest first."""
+    home = Path(env.get("HOME") or Path.home())
+    users = Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "covey" / "config.toml"
+    return [((directory or Path()) / FILE_NAME, FILE_NAME), (users, str(users))]

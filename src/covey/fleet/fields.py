@@ -56,8 +56,8 @@ def read_address(value: object) -> str:
 def _why(text: str) -> str:
     if not text:
         return ""
-    if text.startswith("-"):
-        return ": it begins with -"
+    if text[0] in "-.":
+        return f": it begins with {text[0]}"
     odd = next((letter for letter in text if not re.match(r"[\w.-]", letter)), "")
     if not odd:
         return " (at most 255 letters)"

@@ -5,13 +5,28 @@ COVEY_HOSTS, ./covey.toml, $XDG_CONFIG_HOME/covey/config.toml. What covey.toml s
 its name (slots, groups …) holds for it wherever it was named.
 """
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from covey.fleet.config import Config
+from covey.errors import UsageError
+from covey.fleet.config import read_config
+from covey.fleet.formats import read_listing
+from covey.fleet.formats_lines import read_node_file
+from covey.fleet.formats_toml import Config
 from covey.fleet.host import Host
 from covey.fleet.limit import select
-from covey.fleet.listing import Problem
+from covey.fleet.listing import Entry, Listing, Place, Problem, problems_error
+from covey.fleet.login import read_word
+from covey.fleet.roll import hosts_of
+from covey.fleet.source import decoded, read_text
+
+#: What the words of the command line are called in messages.
+COMMAND_LINE = "the command line"
+#: Where GNU parallel's `..` and `.` are.
+SSHLOGINFILES = {"..": "~/.parallel/sshloginfile", ".": "/etc/parallel/sshloginfile"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +62,7 @@ def read_inventory(
 ) -> Inventory:
     """The machines named by `words` (`8/pi@rack:2222`) and `files`, else by env or covey.toml.
 
+    words: `@pis` is the machines of that group in covey.toml.
     files: paths; `-` is standard input, `..` GNU parallel's ~/.parallel/sshloginfile.
     config: what covey.toml says; None = read it from where it is looked for.
     slots: `--slots`: wins over covey.toml, loses against `8/` of a word or line.
@@ -56,4 +72,75 @@ def read_inventory(
     Raises:
         InventoryError: with every problem in `.problems`.
     """
-    raise NotImplementedError
+    env = os.environ if env is None else env
+    config = read_config(env) if config is None else config
+    listing = Listing()
+    if words or files:
+        source = ", ".join([*([COMMAND_LINE] if words else []), *files])
+        for word in words:
+            _read_word(word, Place(COMMAND_LINE), config, listing)
+        for file in files:
+            _read_file(file, env, listing)
+    elif named := env.get("COVEY_HOSTS", "").strip():
+        source = "COVEY_HOSTS"
+        if "\n" not in named and _is_path(named):
+            source = f"COVEY_HOSTS ({named})"
+            _read_file(named, env, listing)
+        else:
+            for word in named.split():
+                _read_word(word, Place(source), config, listing)
+    else:
+        source = config.source
+        listing.extend(config.listing)
+    hosts = hosts_of(listing, config, slots)
+    if listing.problems:
+        raise problems_error(listing)
+    return Inventory(hosts, tuple(listing.notes), source if hosts else "")
+
+
+def check_files(files: Sequence[str], env: Mapping[str, str] | None = None) -> Inventory:
+    """What `read_inventory` makes of the files alone, without covey.toml.
+
+    Raises:
+        InventoryError: with every problem in `.problems`.
+    """
+    return read_inventory((), files, env=env, config=Config())
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "../", "~/")) or Path(text).is_file()
+
+
+def _read_word(word: str, place: Place, config: Config, listing: Listing) -> None:
+    """A word; `@group` and patterns mean machines of covey.toml."""
+    is_group = word.startswith("@") and "/" not in word
+    if not is_group and not any(letter in word for letter in "*?"):
+        listing.entries += read_word(word, place, listing)
+        return
+    known: list[Entry] = config.listing.entries
+    try:
+        names = set(select(((one.name, one.labels) for one in known), word, "the pattern"))
+    except UsageError as error:
+        listing.bad(place, f"{error} in covey.toml" if known else f"{word}: no covey.toml has any")
+        return
+    listing.entries += [entry for entry in known if entry.name in names]
+
+
+def _read_file(file: str, env: Mapping[str, str], listing: Listing) -> None:
+    before = len(listing.entries), len(listing.problems)
+    if file == "-":
+        text = decoded(sys.stdin.buffer.read(), "standard input", listing)
+        read_listing(text, "standard input", listing)
+    else:
+        path = Path(SSHLOGINFILES.get(file, file)).expanduser()
+        if path.is_dir():
+            listing.bad(Place(file), "a directory: name a file in it")
+            return
+        text = read_text(path, file, listing)
+        node_file = env.get("PBS_NODEFILE")
+        if node_file and path.exists() and path.samefile(node_file):
+            read_node_file(text, file, listing)
+        else:
+            read_listing(text, file, listing)
+    if before == (len(listing.entries), len(listing.problems)):
+        listing.bad(Place(file), "names no machine")

@@ -20,8 +20,12 @@ _SEPARATOR = re.compile(r"[,:]")
 _GLOB = re.compile(r"[*?\[]")
 
 
-def select(machines: Iterable[tuple[str, Sequence[str]]], pattern: str) -> list[str]:
+def select(
+    machines: Iterable[tuple[str, Sequence[str]]], pattern: str, said_as: str = "--limit"
+) -> list[str]:
     """The names among `machines` (name, groups) that the pattern means, in their order.
+
+    said_as: what the pattern is called in an error.
 
     Raises:
         UsageError: a word of it fits no machine, or nothing is left.
@@ -29,7 +33,7 @@ def select(machines: Iterable[tuple[str, Sequence[str]]], pattern: str) -> list[
     known = [(name, tuple(labels)) for name, labels in machines]
     terms = [term for word in _SEPARATOR.split(pattern) if (term := word.strip())]
     if not terms:
-        raise UsageError("--limit is empty — for example: --limit 'lab*,!lab3,@pis'")
+        raise UsageError(f"{said_as} is empty — for example: 'lab*,!lab3,@pis'")
     added = [term for term in terms if term[0] not in "!&"]
     chosen = set[str]().union(*(_fitting(known, term) for term in added))
     if not added:
@@ -41,7 +45,7 @@ def select(machines: Iterable[tuple[str, Sequence[str]]], pattern: str) -> list[
         if term[0] == "!":
             chosen -= _fitting(known, term[1:])
     if not chosen:
-        raise UsageError(f"--limit {pattern!r} leaves no machine")
+        raise UsageError(f"{said_as} {pattern!r} leaves no machine")
     return [name for name, _ in known if name in chosen]
 
 

@@ -6,6 +6,7 @@ all of them at once.
 
 from dataclasses import dataclass, field
 
+from covey.errors import InventoryError
 from covey.fleet.fields import Value
 
 #: A machine list names at most this many machines: a range such as lab[1:99999999] is a slip.
@@ -41,13 +42,19 @@ class Entry:
     """A machine as one line names it, before defaults are filled in."""
 
     place: Place
-    #: What it is called; "" = after its address.
     name: str
     #: Keys are those of `covey.fleet.fields.FIELDS`; only what was said.
     fields: dict[str, Value] = field(default_factory=dict[str, Value])
     #: Like `fields`, but said of a group: loses against what is said of the machine elsewhere.
     of_groups: dict[str, Value] = field(default_factory=dict[str, Value])
     labels: tuple[str, ...] = ()
+    #: Its address if no field says one: what an inventory calls it.
+    fallback: str = ""
+
+    @property
+    def key(self) -> str:
+        """Equal for lines of one file that are about the same machine."""
+        return f"{self.name} {self.fallback}"
 
 
 @dataclass(slots=True)
@@ -71,3 +78,13 @@ class Listing:
         self.entries += other.entries
         self.problems += other.problems
         self.notes += other.notes
+
+
+def problems_error(listing: Listing) -> InventoryError:
+    """The error that says the first problem, how many more there are, and holds them all."""
+    problems = tuple(sorted(listing.problems, key=lambda one: (one.place.source, one.place.line)))
+    first = problems[0]
+    # What to type shows all of them; of the command line there is nothing to check again.
+    check = f"covey hosts check {first.place.source}" if first.place.line else "covey hosts check"
+    also = f" ({len(problems) - 1} more: {check})" if len(problems) > 1 else ""
+    return InventoryError(f"{first}{also}", problems=problems)
