@@ -15,6 +15,7 @@ from covey.agent.here import this_computer
 from covey.agent.order import BusOrder, StartOrder
 from covey.agent.service import AgentService, Place
 from covey.agent.slots import Slots
+from covey.agent.upkeep import keep_watch
 from covey.bus.config import AGENT_PREFIX
 from covey.bus.loop import run_loop
 from covey.bus.nats import NatsBus
@@ -78,24 +79,50 @@ class _Life:
         if bus_order is None:
             assert order.server is not None
             bus_order = BusOrder(self._url, AGENT_PREFIX + order.agent, order.server.agent_password)
-        bus = await NatsBus.connect(
-            bus_order.url,
-            user=bus_order.user,
-            password=bus_order.password,
-            name=f"agent {order.agent}",
-            is_ours=bus_order.is_ours,
-        )
+        if (bus := await self._meet(bus_order)) is None:
+            return 0
         service = await self._serve(bus)
-        # Whoever started us may open a session now, and need not wait for its next try.
-        self._say({"ready": True} if lifeline is None else {"serving": True})
+        if not order.may_wait:
+            # Whoever started us may open a session now, and need not wait for its next try.
+            self._say({"ready": True} if lifeline is None else {"serving": True})
+        watch = loop.create_task(keep_watch(order, lambda: bus.is_up, self._end))
         leaving = loop.create_task(service.left())
         ending = loop.create_task(self._end.wait())
         await asyncio.wait({leaving, ending}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (leaving, ending):
+        for task in (leaving, ending, watch):
             task.cancel()
         await service.close()
         await bus.close()
         return 0
+
+    async def _meet(self, bus_order: BusOrder) -> NatsBus | None:
+        """The bus, as soon as it is there; None: the end came before it.
+
+        Raises:
+            BusUnavailable: it is not there, and we may not wait.
+        """
+        order = self._order
+        loop = asyncio.get_running_loop()
+        meeting = loop.create_task(
+            NatsBus.connect(
+                bus_order.url,
+                user=bus_order.user,
+                password=bus_order.password,
+                name=f"agent {order.agent}",
+                is_ours=bus_order.is_ours,
+                ca=bus_order.ca,
+                may_wait=order.may_wait,
+            )
+        )
+        watch = loop.create_task(keep_watch(order, lambda: False, self._end))
+        ending = loop.create_task(self._end.wait())
+        await asyncio.wait({meeting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        watch.cancel()
+        ending.cancel()
+        if meeting.done():
+            return meeting.result()
+        meeting.cancel()
+        return None
 
     async def _serve(self, bus: NatsBus) -> AgentService:
         order = self._order

@@ -3,10 +3,10 @@
     ~/.cache/covey/<cluster>/covey-<digest>.pyz        the archive
                              home                      which home this is, for all who share it
                              made                      directories that were not there before us
-                             packages-<digest>/        environments with the user's packages
                              <agent>/agent.json        the agent: process, runtime directory
                              <agent>/agent.log         its log, with a quota
                              <agent>/command           runs the verbs: sh command stop
+                             <agent>/packages-<digest> an environment with the user's packages
     /tmp/covey-<uid>/<incarnation>/                    runtime directory: sockets, captures, lock
 
 An order comes as one JSON line on standard input, since it may hold keys. The answer is one line
@@ -68,6 +68,8 @@ class Answer:
     incarnation: str = ""
     #: Where `bus-<n>.sock` is to be forwarded to.
     runtime_dir: str = ""
+    #: The highest n that was used there; the next tunnel takes a higher one. 0 = none was.
+    bus_number: int = 0
     #: Name of the archive from which it runs.
     archive: str = ""
     version: str = ""

@@ -54,6 +54,16 @@ class StartOrder:
     #: A part of this computer (private run, virtual machine): tasks of a caller here find the
     #: caller's directory and environment. False: a machine of its own, reached by ssh.
     is_here: bool = True
+    #: The bus need not be there yet; whoever started us is told at once that we live.
+    may_wait: bool = False
+    #: Inherited descriptor on which that is said (0 = standard output).
+    say_fd: int = 0
+    #: After so long without the bus the agent ends (0 = never).
+    without_bus_s: float = 0.0
+    #: Our `agent.json`, removed at our end ("" = somebody else sees to it).
+    record: str = ""
+    #: Where our standard error goes, to be kept short ("" = somebody else sees to it).
+    log: str = ""
     #: Inherited descriptors that hold locks (runtime directory, private run): open while we live.
     lock_fds: tuple[int, ...] = ()
 

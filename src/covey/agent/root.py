@@ -23,6 +23,7 @@ from typing import Any
 
 from covey._version import VERSION
 from covey.agent.order import ServerOrder, StartOrder, order_from_line
+from covey.agent.record import forget
 from covey.bus.config import ServerConfig, account_user, agent_user
 from covey.bus.server import ServerProcess
 from covey.errors import CoveyError, StartFailed
@@ -51,7 +52,7 @@ def run(zygote_pid: int, zygote_socket: socket.socket) -> None:
     try:
         status = _Root(order, lifeline, zygote_pid, zygote_socket).run()
     except CoveyError as error:
-        _say(lifeline, {"error": [type(error).__name__, str(error)]})
+        _say(lifeline, {"error": [type(error).__name__, str(error)]}, order.say_fd)
         if lifeline is None:
             sys.stderr.write(f"covey agent: {error}\n")
         status = 1
@@ -81,14 +82,19 @@ def _read_order(argv: list[str]) -> tuple[socket.socket | None, bytes]:
     return None, line
 
 
-def _say(lifeline: socket.socket | None, word: dict[str, Any]) -> None:
+def _say(lifeline: socket.socket | None, word: dict[str, Any], fd: int) -> None:
     line = json.dumps(word).encode() + b"\n"
-    if lifeline is None:
-        sys.stdout.buffer.write(line)
-        sys.stdout.flush()
-        return
+    # Whoever started us may have gone: then nobody is told.
     with contextlib.suppress(OSError):
-        lifeline.sendall(line)
+        if lifeline is not None:
+            lifeline.sendall(line)
+        elif fd:
+            # One word is all that is waited for.
+            os.write(fd, line)
+            os.close(fd)
+        else:
+            sys.stdout.buffer.write(line)
+            sys.stdout.flush()
 
 
 class _Root:
@@ -109,12 +115,14 @@ class _Root:
     def run(self) -> int:
         harden()
         os.environ["COVEY_OWNER"] = self._order.incarnation
-        for fd in self._order.lock_fds:
+        for fd in (*self._order.lock_fds, *filter(None, [self._order.say_fd])):
             os.set_inheritable(fd, False)
         try:
             if self._order.server is not None:
                 self._spawn_server(self._order.server)
-            # Imported while the server starts.
+            if self._order.may_wait:
+                _say(self._lifeline, {"ready": True}, self._order.say_fd)
+            # Imported while the server starts, or the tunnel.
             from covey.agent.life import live
 
             url = self._server.wait_ready() if self._server is not None else ""
@@ -125,13 +133,15 @@ class _Root:
                 lifeline=self._lifeline,
                 server_pid=self._server.pid if self._server is not None else 0,
                 on_server_death=self._revive_server,
-                say=lambda word: _say(self._lifeline, word),
+                say=lambda word: _say(self._lifeline, word, self._order.say_fd),
                 facts=self._facts(),
             )
         finally:
             if self._server is not None:
                 self._server.stop()
             shutil.rmtree(self._runtime_dir, ignore_errors=True)
+            if self._order.record:
+                forget(Path(self._order.record), self._order.incarnation)
 
     def _spawn_server(self, server: ServerOrder) -> ServerProcess:
         order = self._order

@@ -6,6 +6,7 @@ crash of everything at once left: the next start kills that owner's processes an
 (protocol.md rule 31).
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -16,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covey.agent import proctree
+
+#: How often the base is made again when others remove it.
+_TRIES_MAX = 10
 
 
 @dataclass(slots=True)
@@ -46,25 +50,34 @@ def base_dir(env: Mapping[str, str] | None = None) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"covey-{os.getuid()}-"))
 
 
-def create(incarnation: str) -> RuntimeDir:
+def create(incarnation: str, env: Mapping[str, str] | None = None) -> RuntimeDir:
     """A new runtime directory for an agent of this incarnation (hex), locked.
 
     Raises:
         OSError: it cannot be made.
     """
-    path = base_dir() / incarnation[:16]
-    path.mkdir(mode=0o700, parents=True)
+    path = _made(incarnation[:16], env)
     fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     (path / "owner").write_text(incarnation)
     return RuntimeDir(path, fd)
 
 
-def sweep() -> list[Path]:
+def _made(name: str, env: Mapping[str, str] | None) -> Path:
+    for _ in range(_TRIES_MAX):
+        path = base_dir(env) / name
+        # Whoever removed the last one in there may have removed the base since we looked.
+        with contextlib.suppress(FileNotFoundError):
+            path.mkdir(mode=0o700)
+            return path
+    raise FileNotFoundError(f"the base of runtime directories vanishes: {base_dir(env)}")
+
+
+def sweep(env: Mapping[str, str] | None = None) -> list[Path]:
     """Clean up after agents that died with their clients; returns what was removed."""
     removed: list[Path] = []
     try:
-        found = sorted(base_dir().iterdir())
+        found = sorted(base_dir(env).iterdir())
     except OSError:
         return removed
     for path in found:

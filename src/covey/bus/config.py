@@ -16,6 +16,8 @@ PAYLOAD_MAX_BYTES = 1024 * 1024
 #: User name of the account's credential (head and clients). Agents are AGENT_PREFIX + their id.
 ACCOUNT_USER = "account"
 AGENT_PREFIX = "agent-"
+#: A handshake over a slow link takes that long at most, in seconds.
+TLS_HANDSHAKE_MAX_S = 5
 #: The server's log: so large, and one older one.
 LOG_MAX_BYTES = 4 * 1024 * 1024
 
@@ -33,6 +35,17 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerTls:
+    """The server's certificate and key, PEM files."""
+
+    certificate: Path
+    key: Path
+    #: No connection without it. Else a client may choose: those who come through a forwarded port
+    #: insist on it, those on our own loopback need none.
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """What a server of ours is told. Paths are absolute."""
 
@@ -45,6 +58,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     #: JetStream's directory; None = no JetStream.
     store: Path | None = None
+    tls: ServerTls | None = None
 
     def text(self) -> str:
         """The configuration file."""
@@ -73,7 +87,10 @@ class ServerConfig:
         lines += ["authorization {", "  users: ["]
         for user in self.users:
             lines += [f"    {line}" for line in _user(user)]
-        return "\n".join([*lines, "  ]", "}", ""])
+        lines += ["  ]", "}"]
+        if self.tls is not None:
+            lines += _tls(self.tls)
+        return "\n".join([*lines, ""])
 
 
 def account_user(cluster: str, password: str) -> User:
@@ -104,6 +121,16 @@ def _user(user: User) -> list[str]:
         f"    subscribe {{ allow: [{', '.join(map(_quoted, user.subscribe))}] }}",
         "  }",
         "}",
+    ]
+
+
+def _tls(tls: ServerTls) -> list[str]:
+    return [
+        "tls {",
+        f"  cert_file: {_quoted(str(tls.certificate))}, key_file: {_quoted(str(tls.key))}",
+        f"  timeout: {TLS_HANDSHAKE_MAX_S}",
+        "}",
+        f"allow_non_tls: {'false' if tls.is_required else 'true'}",
     ]
 
 

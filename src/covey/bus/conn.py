@@ -22,13 +22,16 @@ import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from nats import errors
 from nats.aio.client import Client
 
+from covey.bus.forwarded import Forwarded, directory_of, newest
 from covey.bus.listener import can_tell, uid_of_peer
 from covey.bus.parser import Parser
 from covey.bus.stream import UNSENT_MAX_BYTES, Stream
+from covey.bus.tls import SERVER_NAME, pinned
 from covey.errors import ProtocolError
 
 log = logging.getLogger(__name__)
@@ -78,6 +81,7 @@ class Conn(Client):
         self._behind_at = float("-inf")
         self._looker: asyncio.TimerHandle | None = None
         self._is_ours = False
+        self._needs_tls = False
         self.is_lost = False
         self.refusals = 0
         self.cuts = 0
@@ -86,17 +90,34 @@ class Conn(Client):
     # ------------------------------------------------------------ making it
 
     async def open(
-        self, url: str, *, user: str, password: str, name: str, timeout_s: float, is_ours: bool
+        self,
+        url: str,
+        *,
+        user: str,
+        password: str,
+        name: str,
+        timeout_s: float,
+        is_ours: bool,
+        ca: str = "",
     ) -> None:
         """Connect and authenticate, once.
 
-        `is_ours`: send the password to a process of our own user only.
+        `is_ours`: send the password to a process of our own user only. `ca`: PEM of the only
+        authority that counts, where TLS is spoken.
 
         Raises:
-            OSError, TimeoutError, nats.errors.Error: it did not work. The socket is closed.
+            OSError, TimeoutError, ValueError, nats.errors.Error: it did not work. The socket is
+                closed.
         """
         options: dict[str, Any] = {"user": user, "password": password} if user else {}
-        self._is_ours = is_ours
+        if (directory := directory_of(url)) is not None:
+            url = self._through(newest(directory))
+        self._is_ours = is_ours and self._stream.path is None
+        self._needs_tls = urlsplit(url).scheme == "tls"
+        if self._needs_tls and ca:
+            options |= {"tls": pinned(ca), "tls_hostname": SERVER_NAME}
+        elif self._needs_tls and directory is not None:
+            raise ValueError("the tunnel is a port and there is no authority: no password was sent")
         is_open = False
         try:
             async with asyncio.timeout(timeout_s):
@@ -116,6 +137,13 @@ class Conn(Client):
         self._looker = self._loop.call_later(LOOK_EVERY_S, self._look)
         self._stream.hand_over(self._feed, self._hung_up)
 
+    def _through(self, end: Forwarded) -> str:
+        """Take the end of a tunnel; what nats-py is to be told."""
+        if end.port:
+            return f"tls://127.0.0.1:{end.port}"
+        self._stream.path = end.path
+        return "nats://localhost"
+
     # The steps of nats-py's connect() that are not wanted as they are. Its private names are
     # used here and nowhere else; the lower and upper bound of the version in pyproject.toml belong
     # to this list.
@@ -127,10 +155,12 @@ class Conn(Client):
         await self._stream.connect(self._current_server.uri, 0, self.options["connect_timeout"])
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        assert self._current_server is not None
-        if self._current_server.uri.scheme == "tls" and not info.get("tls_required"):
-            # Theirs goes on in clear text, password included.
-            raise errors.Error("the address says tls:// but the server does not speak TLS")
+        if self._needs_tls:
+            if not (info.get("tls_required") or info.get("tls_available")):
+                # Theirs goes on in clear text, password included.
+                raise errors.Error("the address says tls:// but the server does not speak TLS")
+            # A server that leaves it to its clients is made to.
+            info["tls_required"] = True
         if self._is_ours and can_tell():
             uid = uid_of_peer(*self._stream.ports())
             if uid != os.getuid():

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import math
 import random
+import ssl
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from nats import errors
 
 from covey.bus.conn import Conn
+from covey.bus.forwarded import directory_of, newest_number
 from covey.bus.port import Handler
 from covey.errors import BusUnavailable, PayloadTooLarge, RequestTimeout
 from covey.wire.subjects import sender_of
@@ -20,6 +23,8 @@ BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 1.0
 #: One attempt to connect, and one to subscribe, take at most this long.
 ATTEMPT_MAX_S = 2.0
+#: While there is no connection, how often a new tunnel is looked for.
+TUNNEL_LOOK_S = 0.05
 #: `close` gives what is buffered this long.
 CLOSE_MAX_S = 1.0
 
@@ -28,13 +33,14 @@ class NatsBus:
     """Implements `covey.bus.port.Bus`. Made by `connect`; one event loop."""
 
     def __init__(
-        self, urls: list[str], user: str, password: str, name: str, *, is_ours: bool
+        self, urls: list[str], user: str, password: str, name: str, *, is_ours: bool, ca: str
     ) -> None:
         self._urls = urls
         self._user = user
         self._password = password
         self._name = name
         self._is_ours = is_ours
+        self._ca = ca
         self._conn: Conn | None = None
         self._lost = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -59,18 +65,22 @@ class NatsBus:
         name: str = "",
         timeout_s: float = 5.0,
         is_ours: bool = False,
+        ca: str = "",
+        may_wait: bool = False,
     ) -> "NatsBus":
         """Connect to `url`, or to the first that answers of several with commas between.
 
         Args:
-            url: nats://[user:password@]host:port, or tls://… (certificate checked by the system's
-                authorities).
+            url: nats://[user:password@]host:port, or tls://…, or unix:///DIRECTORY: the newest
+                tunnel in it (`covey.bus.forwarded`).
             user: of the credential, when it is not in the address.
             password: likewise.
             name: shown by the server's own tools.
             timeout_s: for the whole of it.
             is_ours: covey started the server on a loopback port: the password is sent only when the
                 listener belongs to our own user (protocol.md rule 36).
+            ca: PEM of the only authority that counts for TLS; "" = those of the system.
+            may_wait: the bus need not be there yet: try until it is, for ever.
 
         Raises:
             BusUnavailable: nobody answers there, or refuses us; the message says which.
@@ -78,8 +88,8 @@ class NatsBus:
         if not user:
             user, password = _credential_of(url.partition(",")[0])
         urls = [part.strip() for part in url.split(",") if part.strip()]
-        bus = cls(urls, user, password, name, is_ours=is_ours)
-        bus._take(await bus._open(timeout_s))
+        bus = cls(urls, user, password, name, is_ours=is_ours, ca=ca)
+        bus._take(await (bus._open_again(0.0) if may_wait else bus._open(timeout_s)))
         bus._keeper = asyncio.get_running_loop().create_task(bus._keep(), name="covey-bus")
         return bus
 
@@ -198,15 +208,26 @@ class NatsBus:
                 conn.subscribe_to(self._inbox)
             self._take(conn)
 
-    async def _open_again(self) -> Conn:
-        wait_s = BACKOFF_MIN_S
+    async def _open_again(self, wait_s: float = BACKOFF_MIN_S) -> Conn:
         while True:
-            await asyncio.sleep(wait_s * random.uniform(2 / 3, 4 / 3))
-            wait_s = min(2 * wait_s, BACKOFF_MAX_S)
+            await self._pause(wait_s * random.uniform(2 / 3, 4 / 3))
+            wait_s = min(max(2 * wait_s, BACKOFF_MIN_S), BACKOFF_MAX_S)
             try:
                 return await self._open(ATTEMPT_MAX_S)
             except BusUnavailable as error:
                 log.debug("%s", error, extra={"event": "bus_unavailable"})
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait so long, but not when a new tunnel is there."""
+        directory = directory_of(self._urls[0])
+        if directory is None:
+            await asyncio.sleep(wait_s)
+            return
+        seen = newest_number(directory)
+        for _ in range(math.ceil(wait_s / TUNNEL_LOOK_S)):
+            if newest_number(directory) != seen:
+                return
+            await asyncio.sleep(TUNNEL_LOOK_S)
 
     async def _open(self, timeout_s: float) -> Conn:
         """One connection to the first address that takes us.
@@ -225,8 +246,9 @@ class NatsBus:
                     name=self._name,
                     timeout_s=timeout_s,
                     is_ours=self._is_ours,
+                    ca=self._ca,
                 )
-            except (OSError, errors.Error) as error:
+            except (OSError, ValueError, errors.Error) as error:
                 reasons.append(f"{_without_password(url)} {_reason(error)}")
             else:
                 return conn
@@ -271,6 +293,9 @@ def _reason(error: Exception) -> str:
     text = str(error).removeprefix("nats: ").strip("' \r\n")
     if isinstance(error, TimeoutError):
         return "does not answer (timed out)"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"certificate verify failed: {error.verify_message}"
+        return f"is not to be trusted ({why}): no password was sent"
     if isinstance(error, ConnectionRefusedError):
         return "does not answer (connection refused)"
     if "authorization violation" in text.lower():

@@ -8,6 +8,7 @@ event loop: no read task that could die unseen (reliability.md P1), no stream bu
 import asyncio
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 from urllib.parse import ParseResult
 
@@ -23,9 +24,14 @@ DEFAULT_PORT = 4222
 
 
 class Stream(asyncio.Protocol, Transport):
-    """One TCP or TLS connection. Once lost it stays lost."""
+    """One TCP or TLS connection, or a unix socket. Once lost it stays lost.
+
+    Attributes:
+        path: of the unix socket to connect to, whatever nats-py names; None: TCP.
+    """
 
     def __init__(self) -> None:
+        self.path: Path | None = None
         self._transport: asyncio.Transport | None = None
         self._unread = bytearray()
         self._line: asyncio.Future[None] | None = None
@@ -98,6 +104,9 @@ class Stream(asyncio.Protocol, Transport):
         """Open the socket."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(connect_timeout):
+            if self.path is not None:
+                await loop.create_unix_connection(lambda: self, str(self.path))
+                return
             await loop.create_connection(lambda: self, uri.hostname or "", uri.port or DEFAULT_PORT)
 
     async def connect_tls(
