@@ -18,8 +18,9 @@ from covey.agent.here import this_computer
 from covey.client.sources import program_modules
 from covey.errors import TaskCrashed, TaskFailed, TaskLost, TaskTimeout, Unpicklable
 from covey.model.context import CALL_TAG, CallContext, encode_context
-from covey.model.report import VALUE_TAG, Report, decode_report
+from covey.model.report import VALUE_TAG, Report, decode_report, encode_report
 from covey.model.task import OutcomeState
+from covey.scheduler.rows import OutcomeRow
 
 #: Pickles that mention it are made again by value: the child's `__main__` is not ours.
 _MAIN = b"__main__"
@@ -143,6 +144,14 @@ def result_of(report: bytes | None, state: int) -> tuple[Any, BaseException | No
         except BaseException as error:  # noqa: BLE001 - unpickling runs user code
             return None, error
     return None, _exception_of(decode_report(report) if report else Report(), state)
+
+
+def report_of(row: OutcomeRow) -> bytes:
+    """The report of a call, made again out of what the ledger keeps of it."""
+    if row.state is OutcomeState.SUCCEEDED:
+        return VALUE_TAG + row.value
+    error, pickled = row.error, row.error_pickle
+    return encode_report(Report(value=row.value, error=error, error_pickle=pickled))
 
 
 def results_before(report: bytes | None) -> list[Any]:

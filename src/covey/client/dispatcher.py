@@ -10,7 +10,7 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,10 @@ MEET_EVERY_S = 1.0
 ROOT_RESTARTS_MAX = 3
 
 
-def run(feed: Feed, up: Callable[["Dispatcher"], None], loaded: Callable[[], None]) -> None:
+def run(live: Callable[[], Coroutine[Any, Any, None]], loaded: Callable[[], None]) -> None:
     """Run the loop of an engine until it ends, on the calling thread.
 
-    up: called on the loop when the dispatcher takes calls. loaded: called before the loop runs,
-    when all that it needs has been imported.
+    live: what runs on it. loaded: called before, when all that it needs has been imported.
 
     Raises:
         CoveyError: it could not start, or cannot go on.
@@ -56,7 +55,7 @@ def run(feed: Feed, up: Callable[["Dispatcher"], None], loaded: Callable[[], Non
     with asyncio.Runner(loop_factory=loop_of) as runner:
         runner.get_loop()
         loaded()
-        runner.run(Dispatcher(feed).live(up))
+        runner.run(live())
 
 
 @dataclass(slots=True)
@@ -149,7 +148,8 @@ class Dispatcher:
                 f"cluster {settings.cluster} was taken down while tasks were open", cluster=""
             )
         try:
-            self._service.meet(files.agent_keys())
+            self._service.meet(files.agent_keys(), files.far_agents())
+            self._service.drain(files.draining_agents())
         except (OSError, ValueError) as error:
             # It is just being changed.
             log.debug("members of the cluster cannot be read: %s", error)

@@ -22,6 +22,7 @@ from covey.settings import ANSWER_TIMEOUT_S, INLINE_MAX_BYTES
 
 if TYPE_CHECKING:
     from covey.client.dispatcher import Dispatcher
+    from covey.client.durable import DurableDispatcher
 
 
 _AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
@@ -39,12 +40,14 @@ class Engine(Feed, Owner):
         super().__init__(place)
         #: Only what runs already goes on; what else is submitted ends cancelled.
         self.is_cancelling = False
-        self._dispatcher: Dispatcher | None = None
+        self._dispatcher: Dispatcher | DurableDispatcher | None = None
         #: Set when the thread imports nothing any more: before that, no fork is safe.
         self._is_loaded = threading.Event()
         self._has_ended = False
         self._ends_when_idle = False
         self._is_stopping = False
+        #: Nobody waits for it: at exit its job is left to the head.
+        self.is_left = False
         if place.is_private:
             self.root = PrivateRoot(place.settings, slots=place.slots, slots_from=place.slots_from)
             self.root.start()
@@ -85,6 +88,16 @@ class Engine(Feed, Owner):
             # It ended between the first question and the queue: nobody else would look there.
             self._refuse()
 
+    def job_number(self) -> int:
+        """Of a durable engine: its job; waits until the head has given it one.
+
+        Raises:
+            CoveyError: the head cannot be reached.
+        """
+        self.wants_number = True
+        self._tell("open")
+        return self.number.result()
+
     def cancelled(self, future: "Future[Any]") -> None:
         """See `Owner`."""
         if self.pid == os.getpid():
@@ -101,8 +114,9 @@ class Engine(Feed, Owner):
         self._tell("cancel_pending")
 
     def stop(self) -> None:
-        """Cancel everything, and end at once."""
-        self.is_cancelling = self._is_stopping = True
+        """Cancel everything (a durable job: leave it to the head), and end at once."""
+        self._is_stopping = True
+        self.is_cancelling = self.is_cancelling or not self.place.is_durable
         self._tell("stop")
 
     def end(self) -> None:
@@ -136,7 +150,14 @@ class Engine(Feed, Owner):
         try:
             from covey.client import dispatcher
 
-            dispatcher.run(self, self._up, self._is_loaded.set)
+            if self.place.is_durable:
+                from covey.client import durable
+
+                lasting = durable.DurableDispatcher(self)
+                dispatcher.run(lambda: lasting.live(self._up), self._is_loaded.set)
+            else:
+                ours = dispatcher.Dispatcher(self)
+                dispatcher.run(lambda: ours.live(self._up), self._is_loaded.set)
         except CoveyError as error:
             self.error = error
         except BaseException as error:  # noqa: BLE001 - the top of a thread: all futures must hear of it
@@ -144,6 +165,7 @@ class Engine(Feed, Owner):
         finally:
             self._is_loaded.set()
             self._has_ended = True
+            self.number.deliver(None, self.error or RuntimeError(_AFTER_SHUTDOWN))
             self._refuse()
             if self._dispatcher is not None:
                 self._dispatcher.leave(self.error)
@@ -152,7 +174,7 @@ class Engine(Feed, Owner):
                 self.root.close()
             _engines.discard(self)
 
-    def _up(self, dispatcher: "Dispatcher") -> None:
+    def _up(self, dispatcher: "Dispatcher | DurableDispatcher") -> None:
         """The dispatcher is ready; on its loop."""
         self._dispatcher = dispatcher
         dispatcher.drain()
@@ -229,7 +251,7 @@ def end_all(*, cancel: bool) -> None:
     """
     engines = list(_engines)
     for engine in engines:
-        if cancel:
+        if cancel or engine.is_left:
             engine.stop()
         engine.end()
     for engine in engines:

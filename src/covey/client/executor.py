@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from covey.agent.cpus import default_slots
 from covey.client.calls import call_payload
@@ -17,9 +17,12 @@ from covey.client.engine import Shared, end_all
 from covey.client.feed import Options, Place
 from covey.client.future import Future
 from covey.client.mapping import Batching, Mapping
-from covey.errors import Unpicklable, UsageError
+from covey.errors import NotUp, Unpicklable
 from covey.scheduler.locks import head_is_up
 from covey.settings import read_settings
+
+if TYPE_CHECKING:
+    from covey.client.attached import Calls
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,21 +51,26 @@ class Executor(futures.Executor):
                 cluster its slots count, and this is refused.
             local: this machine, even if a cluster is up.
             cluster: which cluster; default: $COVEY_CLUSTER, else `default`.
-            durable: refused for the time being.
+            durable: the calls are one job of the head (`job`): it goes on when this program ends or
+                is killed, its results stay, and `attach` gets them. Needs a cluster that is up.
 
         Raises:
             ValueError: max_workers is not positive, or given for a cluster.
+            NotUp: durable, and no cluster is up.
             CoveyError: covey cannot start; the message says what to do.
         """
-        if durable:
-            raise UsageError(
-                "durable=True is not there yet: an Executor ends with its program. For work that"
-                " outlives it use: covey map"
-            )
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         settings = read_settings(cluster=cluster)
         is_private = local or not head_is_up(settings.state_dir)
+        if durable and is_private:
+            raise NotUp(
+                "durable=True needs a head that remembers: start one with: covey up --local 2"
+                if not local
+                else "durable=True and local=True exclude each other: a job that outlives its"
+                " program needs the head of a cluster",
+                cluster=settings.cluster,
+            )
         if max_workers is None:
             slots, source = default_slots()
         elif is_private:
@@ -72,7 +80,7 @@ class Executor(futures.Executor):
                 f"cluster {settings.cluster} is up and has its own slots: leave max_workers"
                 " out, or give local=True"
             )
-        self._shared = Shared(Place(settings, is_private, slots, source))
+        self._shared = Shared(Place(settings, is_private, slots, source, is_durable=durable))
         self._options = Options()
         self._finalizer = weakref.finalize(self, self._shared.let_go)
         # At exit it is `_at_exit` that decides.
@@ -138,7 +146,9 @@ class Executor(futures.Executor):
         if is_argument:
             calls = ((fn, *call) for call in calls)
         # Limits and retries count for each call, so then each is a task.
-        adapts = chunksize == 1 and buffersize is None and options == Options(cpus=options.cpus)
+        place = shared.place
+        is_plain = options == Options(cpus=options.cpus) and not place.is_durable
+        adapts = chunksize == 1 and buffersize is None and is_plain
         engine = shared.engine()
         mapping = Mapping(
             lambda: Future(engine),
@@ -147,12 +157,14 @@ class Executor(futures.Executor):
                 engine if buffersize is None else shared.engine()
             ).submit(future, options, context, payload, deliver),
             calls,
-            Batching(chunksize, adapts, buffersize, shared.place.slots),
+            Batching(chunksize, adapts, buffersize, place.slots, is_eager=place.is_durable),
         )
         return cast(Iterator[T], mapping.results(timeout, keep=self))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more; `wait` for what was submitted; then the processes end.
+
+        Without `wait`, a durable executor leaves its job to the head when the program ends.
 
         cancel_futures: what has no slot yet is cancelled; what runs goes on to its end.
         """
@@ -161,6 +173,7 @@ class Executor(futures.Executor):
             return
         if cancel_futures:
             engine.cancel_pending()
+        engine.is_left = self._shared.place.is_durable and not wait
         engine.end()
         if wait:
             engine.join()
@@ -171,7 +184,10 @@ class Executor(futures.Executor):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> bool | None:
-        """`shutdown`; after Ctrl-C everything is cancelled, running tasks included."""
+        """`shutdown`; after Ctrl-C everything is cancelled, running tasks included.
+
+        A durable executor leaves its job to the head then.
+        """
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             engine = self._shared.shut()
             if engine is not None:
@@ -180,6 +196,32 @@ class Executor(futures.Executor):
         return False
 
     # ------------------------------------------------------------ beyond
+
+    @property
+    def job(self) -> int | None:
+        """The number of a durable executor's job; None for others.
+
+        Raises:
+            CoveyError: the head cannot be reached.
+        """
+        if not self._shared.place.is_durable:
+            return None
+        return self._shared.engine().job_number()
+
+    @classmethod
+    def attach(cls, job: int, *, cluster: str | None = None) -> "Calls":
+        """The calls of a durable executor, by the number of its job, from any program.
+
+        Works while the job runs, and after it has ended, with or without a head.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobRejected: its tasks are no calls.
+        """
+        # Late: who attaches to nothing need not wait for what that takes.
+        from covey.client.attached import Calls
+
+        return Calls.of(read_settings(cluster=cluster), job)
 
     def with_options(
         self,

@@ -33,6 +33,8 @@ class Place:
     is_private: bool
     slots: int
     slots_from: str
+    #: The head runs it as one job, which outlives the program.
+    is_durable: bool = False
 
 
 #: What gets the report of a task instead of its future, on the loop: (future, report, state).
@@ -63,6 +65,9 @@ class Feed:
         #: By digest.
         self.contexts: dict[str, bytes] = {}
         self.functions = Functions(self.contexts, travels=not place.is_private)
+        #: Of a durable executor: its job; and whether it is asked for before the first call.
+        self.number: Future[int] = Future()
+        self.wants_number = False
         #: Why nothing can be run any more.
         self.error: CoveyError | None = None
         #: The root process; None = the agents of a cluster run the tasks.

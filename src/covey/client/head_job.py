@@ -10,7 +10,7 @@ from covey.client.cluster import own_record
 from covey.client.jobs import PAGE_ROWS, JobOrder
 from covey.errors import CoveyError, JobNotFound, NotUp, RequestTimeout
 from covey.files.transfer import digest_of
-from covey.model.job import FINAL_STATES
+from covey.model.job import FINAL_STATES, Shape
 from covey.model.reference import make_reference
 from covey.scheduler.reader import LedgerReader
 from covey.scheduler.rows import JobRow, OutcomeRow
@@ -18,6 +18,7 @@ from covey.settings import INLINE_MAX_BYTES, MESSAGE_MAX_BYTES, Settings
 from covey.wire.codec import spec_to_wire
 from covey.wire.messages import (
     AddItems,
+    AddShape,
     Advanced,
     Cancel,
     Follow,
@@ -100,14 +101,22 @@ class HeadJob:
 
     # ------------------------------------------------------------ DurableJob
 
-    async def add(self, items: list[bytes]) -> None:
+    async def put(self, data: bytes) -> None:
+        """Hand over a blob: the context of a shape."""
+        await _put(self._link, data)
+
+    async def shape(self, number: int, terms: Shape) -> None:
+        """One more shape; they are numbered as they come, after those of the specification."""
+        await self._request(lambda nonce: AddShape(nonce, self.job, number, terms))
+
+    async def add(self, items: list[bytes], shape: int = 1) -> None:
         """See `DurableJob`."""
         items = [await self._set_aside(i) if len(i) > INLINE_MAX_BYTES else i for i in items]
         while items:
             first = self._held + 1
             lens, body = [len(item) for item in items], b"".join(items)
             answer = await self._request(
-                lambda nonce: AddItems(nonce, self.job, 1, first, lens, body)  # noqa: B023
+                lambda nonce: AddItems(nonce, self.job, shape, first, lens, body)  # noqa: B023
             )
             taken = answer["held"] - self._held
             if answer.get("ended"):

@@ -51,6 +51,8 @@ class Batching(NamedTuple):
     #: Batches taken from the inputs ahead of the results; None = all inputs at once.
     ahead: int | None
     slots: int
+    #: All batches go out at once: whoever works on them may outlive us.
+    is_eager: bool = False
 
 
 class Mapping:
@@ -139,13 +141,16 @@ class Mapping:
         calls = self._calls
         while True:
             with self._lock:
-                if not calls or self._is_over or self._flying >= AHEAD_PER_SLOT * self._slots:
+                if not calls or self._is_over or self._is_enough():
                     return
                 # The last ones are shared out, so that no slot waits for another's large batch.
                 share = -(-len(calls) // self._slots)
                 size = min(self._batch, share) if self._how.adapts else self._batch
                 placed = self._place([calls.popleft() for _ in range(min(size, len(calls)))])
             self._launch(*placed)
+
+    def _is_enough(self) -> bool:
+        return self._flying >= AHEAD_PER_SLOT * self._slots and not self._how.is_eager
 
     def _place(self, batch: list[Call]) -> tuple["Future[Part]", list[Call], int]:
         with self._lock:
