@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from covey._version import VERSION
 from covey.agent.runtime import base_dir
 from covey.bus.config import ACCOUNT_USER
 from covey.bus.record import read_record, start_time, write_private
@@ -69,6 +70,8 @@ class ProcessRecord:
     incarnation: str = ""
     #: Of an agent: the directory that goes with it.
     runtime_dir: str = ""
+    #: Of a head: which covey it is.
+    version: str = ""
 
     @property
     def is_alive(self) -> bool:
@@ -158,6 +161,18 @@ class ClusterFiles:
     def agent_keys(self) -> dict[str, bytes]:
         """Agent -> key, of all machines of the cluster."""
         return {m.name: _read_secret(self.keys / "agents" / m.name) for m in self.machines()}
+
+    def agent_key(self, name: str) -> bytes:
+        """The key of one."""
+        return _read_secret(self.keys / "agents" / name)
+
+    def far_agents(self) -> list[str]:
+        """The agents whose link to the bus leads over a network."""
+        return [machine.name for machine in self.machines() if machine.kind != "local"]
+
+    def draining_agents(self) -> list[str]:
+        """The agents that finish what they have and get no more."""
+        return [machine.name for machine in self.machines() if machine.is_draining]
 
     def password(self, user: str) -> str:
         """Password of a bus user."""
@@ -324,4 +339,5 @@ def _read_process(path: Path) -> ProcessRecord | None:
 
 def own_record(*, term: int = 0, incarnation: str = "", runtime_dir: str = "") -> ProcessRecord:
     """The record of this very process."""
-    return ProcessRecord(os.getpid(), start_time(os.getpid()) or 0, term, incarnation, runtime_dir)
+    started = start_time(os.getpid()) or 0
+    return ProcessRecord(os.getpid(), started, term, incarnation, runtime_dir, VERSION)

@@ -1,26 +1,32 @@
 """Brings machines up: agents put onto machines over ssh, virtual machines started here.
 
-    head first (started or adopted) -> each machine by itself, in parallel:
-    ssh -> probe -> archive (if it is not there) -> agent -> tunnel (by the head) -> ready
+    head first (started or adopted) -> each machine by itself, in parallel (`head.landing`)
 
 A machine that cannot be brought up delays and fails nobody else; doing it again repairs.
 """
 
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
+from covey._version import VERSION
 from covey.agent import runtime
 from covey.agent.cpus import default_slots, parse_slots
-from covey.client.client import HeadClient
-from covey.client.cluster import ClusterFiles, Machine, files_of
+from covey.client.cluster import ClusterFiles, Machine, Trace, files_of
 from covey.core.roster import AgentState
-from covey.errors import AlreadyUp, CoveyError, UsageError
+from covey.errors import AlreadyUp, MachineError, UsageError
+from covey.fleet import archive as archives
+from covey.fleet.archive import Archive
+from covey.fleet.fanout import fan_out
 from covey.fleet.host import Host
+from covey.fleet.ssh import Ssh
 from covey.head import processes
+from covey.head.landing import Landing
 from covey.head.lowering import take_down
-from covey.head.machines import LOOK_EVERY_S
+from covey.head.raised import Raised, Up, UpOrder
+from covey.head.waiting import LOOK_EVERY_S, HeadWatch
 from covey.scheduler.folding import head_is_up
 from covey.scheduler.places import settled
 from covey.settings import ANSWER_TIMEOUT_S, Settings
@@ -29,59 +35,16 @@ from covey.settings import ANSWER_TIMEOUT_S, Settings
 LOCAL_MACHINES_MAX = 256
 
 
-@dataclass(frozen=True, slots=True)
-class UpOrder:
-    """What `covey up` was asked for. Neither hosts nor local: repair what is known."""
-
-    hosts: tuple[Host, ...] = ()
-    #: Virtual machines on this one.
-    local: int | None = None
-    #: For machines whose host names none (`--slots`).
-    slots: str = ""
-    is_persistent: bool = False
-    #: Replace agents of another version at once, not one by one after their tasks.
-    is_now: bool = False
-    #: Take the archive that was used before this one.
-    is_rollback: bool = False
-    #: False: the archive is sent and nothing started (`--no-start`).
-    is_starting: bool = True
-    accepts_new_host_keys: bool = False
-    #: There is a terminal where ssh can ask.
-    is_interactive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """How it went with one machine."""
-
-    name: str
-    #: `sent`: the archive only. `failed`: see `error`.
-    state: Literal["started", "running", "replaced", "sent", "failed"]
-    kind: Literal["local", "ssh", "joined"] = "ssh"
-    #: Where ssh goes to, for people.
-    login: str = ""
-    platform: str = ""
-    python: str = ""
-    slots: int = 0
-    elapsed_s: float = 0.0
-    error: CoveyError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Up:
-    """How it went with all, in the order in which they were named."""
-
-    machines: tuple[Raised, ...]
-    #: What the user is to be told ("" = nothing).
-    note: str = ""
-    #: The head was there already.
-    was_up: bool = False
-
-
 def up(
-    settings: Settings, order: UpOrder, on_machine: Callable[[Raised], None] | None = None
+    settings: Settings,
+    order: UpOrder,
+    on_machine: Callable[[Raised], None] | None = None,
+    on_wait: Callable[[str], None] | None = None,
 ) -> Up:
-    """Bring up a head and machines. `on_machine` hears of each as it is done.
+    """Bring up a head and machines.
+
+    on_machine hears of each as it is done; on_wait of each that is waited for until its tasks are
+    finished (an agent of another version).
 
     Raises:
         AlreadyUp: only virtual machines were asked for, and all of them run.
@@ -93,10 +56,13 @@ def up(
     settings, note = settled(settings)
     with processes.alone(settings):
         runtime.sweep()
-        return _Raising(settings, files_of(settings), order, on_machine or _ignore, note).run()
+        raising = _Raising(settings, files_of(settings), order, note)
+        raising.on_machine = on_machine or raising.on_machine
+        raising.on_wait = on_wait or raising.on_wait
+        return raising.run()
 
 
-def _ignore(_: Raised) -> None:
+def _ignore(_: object) -> None:
     """Nobody listens."""
 
 
@@ -105,81 +71,233 @@ class _Raising:
     settings: Settings
     files: ClusterFiles
     order: UpOrder
-    on_machine: Callable[[Raised], None]
     note: str
+    on_machine: Callable[[Raised], None] = _ignore
+    on_wait: Callable[[str], None] = _ignore
     was_up: bool = False
     raised: dict[str, Raised] = field(default_factory=dict[str, Raised])
+    began: dict[str, float] = field(default_factory=dict[str, float])
 
     def run(self) -> Up:
         self.was_up = head_is_up(self.settings.state_dir)
-        local = self._plan_local()
-        if not self.was_up and not local:
+        known = self.files.machines()
+        local, remote = self._plan_local(known), self._plan_remote(known)
+        if not local and not remote:
             raise UsageError("say which machines — for example: covey up lab1 lab2")
         dead = [m for m in local if not processes.is_alive(self.files, m.name)]
-        if self.was_up and not dead:
+        if self.was_up and not dead and not remote and self.order.local is not None:
             cluster = self.settings.cluster
             raise AlreadyUp(f"cluster {cluster} is up already: see it with: covey status")
-        try:
-            self._start(local, dead)
-        except BaseException:
-            if not self.was_up:
-                take_down(self.settings)
-            raise
-        return Up(tuple(self.raised[m.name] for m in local), self.note, self.was_up)
+        if not self.order.is_starting:
+            self._send_only(remote)
+        else:
+            self._enrol(known, local, remote)
+            self._raise(known, local, dead, remote)
+        names = [machine.name for machine in (*local, *remote)]
+        return Up(tuple(self.raised[name] for name in names), self.note, self.was_up)
 
-    def _plan_local(self) -> list[Machine]:
-        """The virtual machines that shall run; cluster.json names them."""
+    # ------------------------------------------------------------ what is wanted
+
+    def _plan_local(self, known: list[Machine]) -> list[Machine]:
+        """The virtual machines that shall run."""
         order, files = self.order, self.files
-        known = [machine for machine in files.machines() if machine.kind == "local"]
-        wanted: list[Machine] = []
-        if order.local is not None:
-            if not self.was_up and not any(processes.is_alive(files, m.name) for m in known):
-                # What an earlier cluster left behind; this one has a number of its own.
-                for machine in known:
-                    processes.end_agent(files, machine.name)
-                known = []
-            names = {machine.name for machine in known}
-            slots, source = parse_slots(order.slots) if order.slots else default_slots()
-            made = [_local_machine(files, n, slots, source) for n in range(1, order.local + 1)]
-            wanted = [machine for machine in made if machine.name not in names]
-        if order.hosts and order.local is None:
-            return []
-        local = known + wanted
-        others = [machine for machine in files.machines() if machine.kind != "local"]
-        files.change_machines(lambda _: local + others)
-        return local
+        if order.local is None:
+            return [] if order.hosts else [m for m in known if m.kind == "local"]
+        local = [machine for machine in known if machine.kind == "local"]
+        if not self.was_up and not any(processes.is_alive(files, m.name) for m in local):
+            # What an earlier cluster left behind; this one has a number of its own.
+            for machine in local:
+                processes.end_agent(files, machine.name)
+            local = []
+        names = {machine.name for machine in local}
+        slots, source = parse_slots(order.slots) if order.slots else default_slots()
+        made = [_local_machine(files, n, slots, source) for n in range(1, order.local + 1)]
+        return local + [machine for machine in made if machine.name not in names]
 
-    def _start(self, local: list[Machine], dead: list[Machine]) -> None:
-        began = time.monotonic()
-        self.files.make_keys([machine.name for machine in local])
-        if not self.was_up:
+    def _plan_remote(self, known: list[Machine]) -> list[Machine]:
+        """The machines over ssh that shall run."""
+        if not self.order.hosts:
+            is_repair = self.order.local is None
+            return [m for m in known if m.kind == "ssh"] if is_repair else []
+        there = {machine.name: machine for machine in known}
+        wanted: list[Machine] = []
+        for host in self.order.hosts:
+            machine = there.get(host.name, Machine(host.name, 0, "", "", "ssh", host))
+            if machine.kind != "ssh":
+                raise UsageError(
+                    f"{host.name} is a {machine.kind} machine of this cluster already; give the"
+                    " one over ssh another name, or use another --cluster"
+                )
+            wanted.append(replace(machine, host=host))
+        return wanted
+
+    def _enrol(self, known: list[Machine], local: list[Machine], remote: list[Machine]) -> None:
+        """cluster.json and keys, so that the bus lets them in."""
+        ours = {machine.name: machine for machine in (*local, *remote)}
+        # `--local N` says which virtual machines there are.
+        is_local = self.order.local is not None
+        gone = {machine.name for machine in known if machine.kind == "local" and is_local}
+
+        def change(there: list[Machine]) -> list[Machine]:
+            kept = [ours.pop(m.name, m) for m in there if m.name in ours or m.name not in gone]
+            return kept + list(ours.values())
+
+        self.files.make_keys(list(ours))
+        self.files.change_machines(change)
+
+    # ------------------------------------------------------------ the head
+
+    def _ensure_head(self) -> None:
+        """A head of this version runs, and knows the machines."""
+        head = self.files.head() if self.was_up else None
+        if head is not None and head.version != VERSION:
+            # It can be killed at any moment: agents, tasks and the bus go on.
+            processes.stop_head(self.settings, self.files)
+            head = None
+        if not self.was_up or head is None:
             told = processes.start_head(self.settings, self.files)
             self.note = "; ".join(filter(None, (self.note, told)))
-        else:
-            with HeadClient.connect(self.settings) as head:
-                head.ask("machines")
+
+    def _watch_head(self) -> HeadWatch:
+        is_new = not self.was_up
+        self._ensure_head()
+        watch = HeadWatch(self.settings)
+        if not is_new:
+            watch.ask("machines")
+        return watch
+
+    def _raise(
+        self, known: list[Machine], local: list[Machine], dead: list[Machine], remote: list[Machine]
+    ) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            head, archive = pool.submit(self._watch_head), Future[Archive]()
+            if remote:
+                archive = pool.submit(self._archive)
+            try:
+                if local:
+                    self._raise_local(local, dead, head.result())
+                if remote:
+                    self._raise_remote(known, remote, head, archive)
+                head.result().close()
+            except BaseException:
+                if not self.was_up and not remote:
+                    take_down(self.settings)
+                raise
+        is_empty = not self.files.machines()
+        if is_empty and not self.was_up:
+            take_down(self.settings)
+
+    def _archive(self) -> Archive:
+        if not self.order.is_rollback:
+            return archives.current()
+        archives.current()
+        before = archives.earlier()
+        if not before:
+            raise UsageError("--rollback: there is no archive of an earlier covey here")
+        return before[0]
+
+    # ------------------------------------------------------------ virtual machines
+
+    def _raise_local(self, local: list[Machine], dead: list[Machine], head: HeadWatch) -> None:
+        began = time.monotonic()
         started = processes.start_agents(self.settings, self.files, local)
-        self._await_ready({machine.name for machine in dead})
+        names, waited = {m.name for m in local}, {m.name for m in dead}
+        until = began + ANSWER_TIMEOUT_S
+        # One that does not come in time is not waited for: `covey status` shows it.
+        while time.monotonic() < until:
+            states = {name: head.state(name, hello=True).get("state") for name in names}
+            is_met = all(state not in (None, AgentState.JOINING) for state in states.values())
+            if is_met and all(states[name] == AgentState.READY for name in waited):
+                break
+            time.sleep(LOOK_EVERY_S)
         for machine, one in zip(local, started, strict=True):
             state = "started" if one["started"] else "running"
             elapsed_s = time.monotonic() - began
             raised = Raised(machine.name, state, "local", slots=machine.slots, elapsed_s=elapsed_s)
             self._tell(raised)
 
-    def _await_ready(self, started: set[str]) -> None:
-        """Return when the head has met all virtual machines, and those just started work.
+    # ------------------------------------------------------------ over ssh
 
-        One that does not come in time is not waited for: `covey status` shows it.
-        """
-        local = {machine.name for machine in self.files.machines() if machine.kind == "local"}
-        with HeadClient.connect(self.settings) as head:
-            until = time.monotonic() + ANSWER_TIMEOUT_S
-            while time.monotonic() < until:
-                states = {m["name"]: m["state"] for m in head.ask("status")["machines"]}
-                is_met = all(states.get(name) != AgentState.JOINING for name in local)
-                if is_met and all(states.get(name) == AgentState.READY for name in started):
-                    return
-                time.sleep(LOOK_EVERY_S)
+    def _landing(self, head: "Future[HeadWatch]", archive: "Future[Archive]") -> Landing:
+        order = self.order
+        ssh = Ssh(self.files.control_dir(), os.environ, answers=order.answers)
+        return Landing(self.settings, self.files, order, ssh, archive, head)
+
+    def _send_only(self, remote: list[Machine]) -> None:
+        archive = Future[Archive]()
+        archive.set_result(self._archive())
+        landing = self._landing(Future(), archive)
+        try:
+            self._fan_out(remote, landing)
+        finally:
+            self._write_traces(landing.traces)
+            for machine in remote:
+                landing.close(machine)
+
+    def _raise_remote(
+        self,
+        known: list[Machine],
+        remote: list[Machine],
+        head: "Future[HeadWatch]",
+        archive: "Future[Archive]",
+    ) -> None:
+        landing = self._landing(head, archive)
+        new = {m.name for m in remote} - {m.name for m in known}
+        try:
+            self._fan_out(remote, landing)
+            for machine in landing.outdated:
+                self._replace(landing, machine)
+            for machine in remote:
+                if machine.name in landing.landed:
+                    landing.share_out(machine)
+        finally:
+            self._write_traces(landing.traces)
+            failed = new - set(landing.landed)
+            self._write_machines(landing.landed, failed)
+            for machine in remote:
+                if machine.name in failed:
+                    landing.close(machine)
+        head.result().ask("machines")
+
+    def _fan_out(self, remote: list[Machine], landing: Landing) -> None:
+        outdated = landing.outdated
+
+        def done(machine: Machine, result: Raised | MachineError) -> None:
+            if isinstance(result, Raised) and machine not in outdated:
+                self._tell(result)
+            elif not isinstance(result, Raised):
+                self._failed(machine, result)
+
+        def land(machine: Machine) -> Raised:
+            self.began.setdefault(machine.name, time.monotonic())
+            return landing.land(machine)
+
+        fan_out(remote, land, address_of=_address_of, on_result=done)
+
+    def _replace(self, landing: Landing, machine: Machine) -> None:
+        self.began[machine.name] = time.monotonic()
+        try:
+            self._tell(landing.replace(machine, lambda: self.on_wait(machine.name)))
+        except MachineError as error:
+            self._failed(machine, error)
+
+    def _failed(self, machine: Machine, error: MachineError) -> None:
+        host, elapsed_s = machine.host, time.monotonic() - self.began[machine.name]
+        login = host.login if host else ""
+        self._tell(Raised(machine.name, "failed", login=login, elapsed_s=elapsed_s, error=error))
+
+    def _write_machines(self, landed: dict[str, Machine], failed: set[str]) -> None:
+        def change(there: list[Machine]) -> list[Machine]:
+            return [_updated(m, landed.get(m.name)) for m in there if m.name not in failed]
+
+        self.files.change_machines(change)
+
+    def _write_traces(self, traces: list[Trace]) -> None:
+        ours = {_place(trace.host) for trace in traces}
+        if traces:
+            self.files.change_traces(
+                lambda there: [t for t in there if _place(t.host) not in ours] + traces
+            )
 
     def _tell(self, raised: Raised) -> None:
         self.raised[raised.name] = raised
@@ -189,3 +307,22 @@ class _Raising:
 def _local_machine(files: ClusterFiles, number: int, slots: int, slots_from: str) -> Machine:
     name = f"local{number}"
     return Machine(name, slots, slots_from, str(files.machine_dir(name) / "work"))
+
+
+def _updated(machine: Machine, landed: Machine | None) -> Machine:
+    """What was learnt of a machine; whether it drains may have changed meanwhile."""
+    if landed is None:
+        return machine
+    return replace(landed, is_draining=machine.is_draining)
+
+
+def _address_of(machine: Machine) -> tuple[str, int]:
+    assert machine.host is not None
+    return machine.host.address, machine.host.port
+
+
+def _place(host: Host) -> tuple[str, str, str, int]:
+    return host.name, host.user, host.address, host.port
+
+
+__all__ = ["LOCAL_MACHINES_MAX", "Raised", "Up", "UpOrder", "up"]

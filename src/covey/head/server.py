@@ -78,6 +78,11 @@ class BusKeeper:
         if server is not None and not server.is_configured_as(self._config(server.port)):
             self._reload()
 
+    @property
+    def port(self) -> int:
+        """Where our server listens on loopback; 0 = the bus is the user's own."""
+        return self._server.port if self._server is not None else 0
+
     def close(self) -> None:
         """Look away: the server runs on."""
         self._is_closed = True

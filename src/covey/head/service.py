@@ -10,18 +10,21 @@ import random
 import secrets
 import signal
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 from covey.bus.nats import NatsBus
 from covey.client.cluster import HEAD, ClusterFiles, ProcessRecord, own_record
+from covey.core.events import AgentDied
 from covey.core.scheduler import SchedulerCore
-from covey.errors import CoveyError
+from covey.errors import CoveyError, UsageError
 from covey.files.blobs import BlobStore
 from covey.head.desk import Desk, Reply
 from covey.head.feeding import Feeding
 from covey.head.machines import Machines
 from covey.head.server import BusKeeper
-from covey.head.status import status_of
+from covey.head.status import states_of, status_of
+from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.durable import DurableJobs, LedgerPayloads, LedgerRecorder
 from covey.scheduler.ledger import Ledger
 from covey.scheduler.reader import LedgerReader
@@ -84,9 +87,16 @@ class Head:
             is_ours=address.is_ours,
         )
         self._make_services()
+        self._tunnels = TunnelKeeper(
+            self._settings.cluster,
+            self._files,
+            bus_port=lambda: self._keeper.port,
+            is_ready=lambda name: name in self._service.core.roster.ready,
+            on_death=lambda name: self._service.handle(AgentDied(name)),
+        )
         await self._service.start()
         self._files.write_head(own_record(term=self._term, incarnation=self._incarnation))
-        self._service.meet(self._files.agent_keys())
+        self._meet()
         self._jobs.restore()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end.set)
@@ -134,6 +144,10 @@ class Head:
                 "chaos": self._chaos,
                 "feeding": self._feed,
                 "machines": self._look_again,
+                "states": self._states,
+                "tunnel": self._tunnel,
+                "drain": self._drain,
+                "ssh_agent": self._ssh_agent,
             },
         )
 
@@ -144,12 +158,19 @@ class Head:
                 async with asyncio.timeout(MEET_EVERY_S):
                     await self._end.wait()
             except TimeoutError:
-                self._service.meet(self._files.agent_keys())
+                self._meet()
                 self._feeding.look()
 
+    def _meet(self) -> None:
+        """Machines came or went, or drain: the scheduler does as cluster.json says."""
+        self._service.meet(self._files.agent_keys(), self._files.far_agents())
+        self._service.drain(self._files.draining_agents())
+        self._tunnels.look()
+
     async def close(self) -> None:
-        """Stop serving; agents, bus server and what runs are left as they are."""
+        """Stop serving; agents, tunnels, bus server and what runs are left as they are."""
         self._keeper.close()
+        self._tunnels.close()
         await self._service.close()
         await self._bus.close()
         self._reader.close()
@@ -200,6 +221,7 @@ class Head:
             self._settings.cluster,
             self._service,
             self._files,
+            self._tunnels,
             now=time.monotonic(),
             forged=self._service.forged + self._desk.forged,
             trouble=trouble,
@@ -234,7 +256,33 @@ class Head:
     def _look_again(self, args: dict[str, Any], reply: Reply) -> None:
         """Machines came or went, or what is known of them changed: cluster.json says how."""
         self._keeper.look()
-        self._service.meet(self._files.agent_keys())
+        self._meet()
+        reply({})
+
+    def _states(self, args: dict[str, Any], reply: Reply) -> None:
+        """What whoever waits for a machine needs: little, for many machines, often."""
+        for name in cast(list[str], args.get("hello") or []):
+            self._service.greet(name)
+        reply({"machines": states_of(self._service, self._tunnels)})
+
+    def _tunnel(self, args: dict[str, Any], reply: Reply) -> None:
+        """An agent was started on a machine, or somebody brought a key: connect now."""
+        self._tunnels.kick(str(args["machine"]))
+        reply({})
+
+    def _drain(self, args: dict[str, Any], reply: Reply) -> None:
+        names, on = set(cast(list[str], args["machines"])), bool(args["on"])
+        there = {machine.name for machine in self._files.machines()}
+        if unknown := names - there:
+            raise UsageError(f"there is no machine {', '.join(sorted(unknown))} in this cluster")
+        self._files.change_machines(
+            lambda known: [replace(m, is_draining=on) if m.name in names else m for m in known]
+        )
+        self._meet()
+        reply({"machines": sorted(names)})
+
+    def _ssh_agent(self, args: dict[str, Any], reply: Reply) -> None:
+        self._tunnels.use_agent_socket(str(args["socket"]))
         reply({})
 
     def _chaos(self, args: dict[str, Any], reply: Reply) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from covey.client.cluster import ClusterFiles
 from covey.core.roster import AgentState, Peer
+from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.service import SchedulerService
 
 _WHY = {
@@ -18,6 +19,7 @@ def status_of(
     cluster: str,
     service: SchedulerService,
     files: ClusterFiles,
+    tunnels: TunnelKeeper,
     *,
     now: float,
     forged: int,
@@ -47,6 +49,19 @@ def status_of(
         },
         "forged": forged,
         "trouble": trouble,
+    }
+
+
+def states_of(service: SchedulerService, tunnels: TunnelKeeper) -> dict[str, dict[str, Any]]:
+    """Of each machine what somebody who waits for it must know."""
+    return {
+        name: {
+            "state": str(peer.state),
+            "incarnation": peer.incarnation,
+            "busy": int(service.facts(name).get("busy", 0)),
+            "why": tunnels.facts(name).get("tunnel_why", ""),
+        }
+        for name, peer in service.core.roster.peers.items()
     }
 
 

@@ -79,14 +79,17 @@ class TunnelKeeper:
         *,
         bus_port: Callable[[], int],
         is_ready: Callable[[str], bool],
+        on_death: Callable[[str], None],
     ) -> None:
-        """bus_port: where the bus is on loopback, 0 = agents reach it themselves. is_ready: whether
-        an agent is in session.
+        """bus_port: where the bus is on loopback, 0 = agents reach it themselves.
+
+        is_ready: whether an agent is in session. on_death: it was found that one does not run.
         """
         self.cluster = cluster
         self.files = files
         self.bus_port = bus_port
         self.is_ready = is_ready
+        self.on_death = on_death
         self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="ssh")
         self._environ = dict(os.environ)
         self._ssh: Ssh | None = None
@@ -127,9 +130,10 @@ class TunnelKeeper:
         tunnel = self._tunnels.get(name)
         if tunnel is None:
             return {}
-        return {"tunnel": tunnel.state, "since": tunnel.since, "why": tunnel.why}
+        age_s = time.monotonic() - tunnel.since
+        return {"tunnel": tunnel.state, "tunnel_since_s": age_s, "tunnel_why": tunnel.why}
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Look away: connections stay, for the next head."""
         for tunnel in self._tunnels.values():
             tunnel.end()
@@ -250,6 +254,7 @@ class Tunnel:
             self.why = str(error)
             return True
         if found.state == "absent":
+            self._keeper.on_death(self.name)
             self.why = f"its agent ended; bring it back with: covey up {self.name}"
             return True
         if record is None or found.runtime_dir == record.runtime_dir:

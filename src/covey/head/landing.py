@@ -1,0 +1,206 @@
+"""One machine over ssh, from a connection to an agent that is ready. Many at once, in threads.
+
+open -> probe -> send the archive -> start -> the head makes the tunnel -> ready
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from covey.agent.machine import Answer, MachineOrder
+from covey.bus.config import AGENT_PREFIX
+from covey.client.cluster import ClusterFiles, Machine, RemoteRecord, Trace
+from covey.errors import BootstrapFailed, ConnectFailed
+from covey.fleet import bootstrap
+from covey.fleet.archive import Archive
+from covey.fleet.bootstrap import Probe
+from covey.fleet.host import Host
+from covey.fleet.ssh import Connection, Ssh
+from covey.head.raised import Raised, UpOrder
+from covey.head.waiting import HeadWatch, is_ready
+from covey.settings import Settings
+
+#: Connecting and logging in, questions to the user not counted in.
+OPEN_MAX_S = 20.0
+
+
+@dataclass(slots=True)
+class Landing:
+    """What all machines of one `up` have in common. Thread-safe."""
+
+    settings: Settings
+    files: ClusterFiles
+    order: UpOrder
+    ssh: Ssh
+    #: Each is there when it is needed: they are made while machines are connected to.
+    archive: "Future[Archive]"
+    head: "Future[HeadWatch]"
+    #: Machines of the cluster before this `up`, for homes that are shared with them.
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    probes: dict[str, Probe] = field(default_factory=dict[str, Probe])
+    #: Name -> whether its agent was told that the home is shared.
+    told: dict[str, bool] = field(default_factory=dict[str, bool])
+    traces: list[Trace] = field(default_factory=list[Trace])
+    landed: dict[str, Machine] = field(default_factory=dict[str, Machine])
+    #: Agents of another archive that were left alone: to be replaced one by one.
+    outdated: list[Machine] = field(default_factory=list[Machine])
+
+    def land(self, machine: Machine) -> Raised:
+        """Bring the agent up, or find that it runs.
+
+        Raises:
+            ConnectFailed, BootstrapFailed: what did not work, and what to do.
+        """
+        began = time.monotonic()
+        host = _host_of(machine)
+        if self._runs(machine):
+            record = self.files.remote(machine.name)
+            assert record is not None
+            raised = Raised(machine.name, "running", login=host.login, slots=record.slots)
+            return replace(raised, platform=record.platform, python=record.python)
+        connection = self.ssh.connection(host)
+        connection.open(
+            is_interactive=self.order.is_interactive,
+            accept_new=self.order.accepts_new_host_keys,
+            timeout_s=OPEN_MAX_S,
+        )
+        found = bootstrap.probe(connection, self.settings.cluster)
+        archive = self.archive.result()
+        with self.lock:
+            self.probes[machine.name] = found
+            self.traces.append(Trace(host, found.executable, archive.name))
+        bootstrap.send_archive(connection, found, archive)
+        raised = Raised(machine.name, "sent", login=host.login, python=found.python)
+        raised = replace(raised, platform=found.platform)
+        if self.order.is_starting:
+            raised = self._start(connection, machine, raised)
+        return replace(raised, elapsed_s=time.monotonic() - began)
+
+    def _runs(self, machine: Machine) -> bool:
+        """Whether nothing is to be done: no ssh process is needed to know it."""
+        record = self.files.remote(machine.name)
+        if record is None or not self.order.is_starting:
+            return False
+        is_wanted = record.is_persistent or not self.order.is_persistent
+        if not is_wanted or record.archive != self.archive.result().name:
+            return False
+        return is_ready(self.head.result().state(machine.name), record.incarnation)
+
+    def _start(self, connection: Connection, machine: Machine, raised: Raised) -> Raised:
+        head, archive = self.head.result(), self.archive.result()
+        order = self._order_for(machine)
+        found = self.probes[machine.name]
+        answer = bootstrap.start(connection, found, archive, order)
+        state = "running" if answer.state == "running" else "started"
+        if answer.state == "outdated":
+            if is_ready(head.state(machine.name), answer.incarnation) and not self.order.is_now:
+                with self.lock:
+                    self.outdated.append(machine)
+                return replace(raised, state="running", slots=answer.slots)
+            # Of another protocol, or nobody hears it: there is nothing to be finished.
+            bootstrap.stop(connection, self.settings.cluster, machine.name)
+            answer = bootstrap.start(connection, found, archive, order)
+            state = "replaced"
+        self._landed(machine, found, answer)
+        head.ask("tunnel", machine=machine.name)
+        head.await_ready(machine.name, answer.incarnation)
+        return replace(raised, state=state, slots=answer.slots, notes=answer.notes)
+
+    def replace(self, machine: Machine, on_wait: Callable[[], None]) -> Raised:
+        """Let an agent finish what it has, then put another in its place.
+
+        Raises:
+            ConnectFailed, BootstrapFailed: as `land`.
+        """
+        began = time.monotonic()
+        head = self.head.result()
+        head.ask("drain", machines=[machine.name], on=True)
+        try:
+            on_wait()
+            head.await_idle(machine.name)
+            connection = self.ssh.connection(_host_of(machine))
+            connection.open(timeout_s=OPEN_MAX_S)
+            bootstrap.stop(connection, self.settings.cluster, machine.name)
+            found = self.probes[machine.name]
+            raised = Raised(machine.name, "replaced", login=connection.host.login)
+            raised = replace(raised, platform=found.platform, python=found.python)
+            raised = self._start(connection, machine, raised)
+        finally:
+            head.ask("drain", machines=[machine.name], on=machine.is_draining)
+        return replace(raised, state="replaced", elapsed_s=time.monotonic() - began)
+
+    def share_out(self, machine: Machine) -> Raised | None:
+        """Start an agent anew that began in a home that others came to share; None: it need not."""
+        name = machine.name
+        if self.told.get(name) is not False or not self._is_shared(name):
+            return None
+        connection = self.ssh.connection(_host_of(machine))
+        connection.open(timeout_s=OPEN_MAX_S)
+        bootstrap.stop(connection, self.settings.cluster, name)
+        found = self.probes[name]
+        raised = Raised(name, "started", login=connection.host.login, python=found.python)
+        return self._start(connection, machine, replace(raised, platform=found.platform))
+
+    def close(self, machine: Machine) -> None:
+        """End the connection to a machine that is not used any more."""
+        with contextlib.suppress(ConnectFailed):
+            self.ssh.connection(_host_of(machine)).close()
+
+    # ------------------------------------------------------------ inside
+
+    def _is_shared(self, name: str) -> bool:
+        with self.lock:
+            return name in bootstrap.shared_homes(self.probes)
+
+    def _order_for(self, machine: Machine) -> MachineOrder:
+        host, files = _host_of(machine), self.files
+        is_shared = self._is_shared(machine.name)
+        self.told[machine.name] = is_shared
+        return MachineOrder(
+            cluster=self.settings.cluster,
+            space=files.space(self.settings.cluster),
+            agent=machine.name,
+            key=files.agent_key(machine.name).hex(),
+            user=AGENT_PREFIX + machine.name,
+            password=files.password(machine.name),
+            slots=host.slots or self.order.slots,
+            workdir=host.workdir,
+            is_home_shared=is_shared,
+            packages=host.packages,
+            is_persistent=self.order.is_persistent,
+        )
+
+    def _landed(self, machine: Machine, found: Probe, answer: Answer) -> None:
+        record = RemoteRecord(
+            incarnation=answer.incarnation,
+            runtime_dir=answer.runtime_dir,
+            archive=answer.archive,
+            executable=found.executable,
+            python=answer.python or found.python,
+            platform=found.platform,
+            slots=answer.slots,
+            is_persistent=answer.is_persistent,
+        )
+        self.files.write_remote(machine.name, record)
+        known = replace(
+            machine,
+            slots=answer.slots,
+            slots_from=answer.slots_from,
+            directory=answer.workdir,
+        )
+        with self.lock:
+            self.landed[machine.name] = known
+
+
+def _host_of(machine: Machine) -> Host:
+    assert machine.host is not None
+    return machine.host
+
+
+def explained(error: ConnectFailed | BootstrapFailed) -> tuple[str, str]:
+    """What went wrong on a machine, and what to do about it ("" = nobody knows)."""
+    reason = error.data.get("reason") or error.message
+    return str(reason), str(error.data.get("remedy") or "")

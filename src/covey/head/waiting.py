@@ -1,0 +1,111 @@
+"""Asks the head how machines are, for many threads at once, and waits until they are ready."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from covey.client.client import HeadLink
+from covey.core.roster import AgentState
+from covey.errors import BootstrapFailed
+from covey.settings import Settings
+
+T = TypeVar("T")
+
+#: Pause between two looks, by however many threads.
+LOOK_EVERY_S = 0.03
+#: An agent that was started and is not heard of by then is told as a failure.
+READY_MAX_S = 30.0
+
+
+class HeadWatch:
+    """One connection to the head, on a loop in a thread of its own. Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect.
+
+        Raises:
+            NotUp, BusUnavailable: there is no head, or its bus does not answer.
+        """
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._lock = threading.Lock()
+        self._states: dict[str, dict[str, Any]] = {}
+        self._looked_at = 0.0
+        self._waiting: set[str] = set()
+        try:
+            self._link = self._run(HeadLink.connect(settings))
+        except BaseException:
+            self._end()
+            raise
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._run(self._link.close())
+        self._end()
+
+    def ask(self, what: str, **args: Any) -> dict[str, Any]:
+        """See `HeadLink.ask`."""
+        return self._run(self._link.ask(what, **args))
+
+    def state(self, name: str, *, hello: bool = False) -> dict[str, Any]:
+        """How the head sees a machine now: state, why, incarnation, busy, tunnel.
+
+        hello: have it ask the agent for a session at once.
+        """
+        with self._lock:
+            if hello:
+                self._waiting.add(name)
+            now = time.monotonic()
+            if now >= self._looked_at + LOOK_EVERY_S:
+                # The head says hello at once to those that are waited for.
+                answer = self.ask("states", hello=sorted(self._waiting))
+                self._states, self._looked_at = answer["machines"], time.monotonic()
+            return self._states.get(name, {})
+
+    def await_ready(self, name: str, incarnation: str, timeout_s: float = READY_MAX_S) -> None:
+        """Return when this very agent is in session.
+
+        Raises:
+            BootstrapFailed: it is not, within the time; why, as far as the head knows.
+        """
+        until = time.monotonic() + timeout_s
+        self._waiting.add(name)
+        try:
+            while not is_ready(known := self.state(name), incarnation):
+                if time.monotonic() > until:
+                    why = known.get("why") or "the agent runs there, and is not heard of here"
+                    raise BootstrapFailed(
+                        f"not ready within {timeout_s:.0f} s: {why}",
+                        machine=name,
+                        step="ready",
+                        remedy=f"covey doctor {name}",
+                    )
+                time.sleep(LOOK_EVERY_S)
+        finally:
+            self._waiting.discard(name)
+
+    def await_idle(self, name: str) -> None:
+        """Return when nothing runs there any more, or it is not in session."""
+        while True:
+            known = self.state(name)
+            if not is_ready(known, "") or not known.get("busy"):
+                return
+            time.sleep(LOOK_EVERY_S)
+
+
+def is_ready(known: dict[str, Any], incarnation: str) -> bool:
+    """Whether the row is of an agent in session ("" = whichever)."""
+    if known.get("state") != AgentState.READY:
+        return False
+    return not incarnation or known.get("incarnation") == incarnation
