@@ -26,12 +26,14 @@ from covey.fleet.host import Host
 from covey.fleet.master import (
     MasterFiles,
     check_name,
+    copy_options,
     destination,
     inner_options,
     login_options,
 )
 from covey.fleet.ssh_command import Answers, Done, script, ssh_command, words
 from covey.fleet.ssh_errors import (
+    NO_KEY,
     PASSING,
     Target,
     Trouble,
@@ -82,14 +84,32 @@ class Ssh:
     def config(self, host: Host) -> dict[str, str]:
         """What ssh_config comes to for a machine (`ssh -G`): keyword, in small letters -> value.
 
+        A keyword that may stand more than once has its values on lines.
+
         Raises:
             ConnectFailed: there is no ssh, or its configuration is wrong.
         """
         done = self.call([*self.command, "-G", *destination(host)])
         if done.code:
             raise failed(host, diagnose(_text(done.err), Target(host.name, host.address, {})))
-        lines = (line.partition(" ") for line in _text(done.out).splitlines())
-        return {key: value for key, _, value in lines}
+        found: dict[str, str] = {}
+        for line in _text(done.out).splitlines():
+            key, _, value = line.partition(" ")
+            found[key] = f"{found[key]}\n{value}" if key in found else value
+        return found
+
+    def public_keys(self, config: Mapping[str, str]) -> Path | None:
+        """A file with the public keys that are tried first; those of the ssh-agent else."""
+        for name in config.get("identityfile", "").splitlines():
+            path = Path(f"{os.path.expanduser(name)}.pub")
+            if path.is_file():
+                return path
+        listed = self.call(["ssh-add", "-L"])
+        if listed.code or not listed.out.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+            return None
+        path = self.control_dir / "agent.pub"
+        path.write_bytes(listed.out)
+        return path
 
     def call(
         self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = CONTROL_MAX_S
@@ -132,6 +152,26 @@ class Ssh:
                 # It got the Ctrl-C as well, and ends in its own way.
                 continue
             return code if code >= 0 else 128 - code
+
+    def pipe(self, argv: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Run it with pipes at its stdin and stdout.
+
+        Raises:
+            ConnectFailed: there is no such program.
+        """
+        try:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # What went wrong is asked of the master; what a command says comes on stdout.
+                stderr=subprocess.DEVNULL,
+                env=self.environ,
+                # A Ctrl-C is for us: whoever speaks through the pipe ends it in order.
+                process_group=0,
+            )
+        except OSError as error:
+            raise no_program(argv[0], error) from error
 
     def spawn(
         self, options: Sequence[str], log: Path, more: Mapping[str, str]
@@ -291,6 +331,13 @@ class Connection:
             self._check_failure(b"")
         return code
 
+    def pipe(self, command: str) -> "subprocess.Popen[bytes]":
+        """Run with pipes at its stdin and stdout, for as long as the connection lasts.
+
+        Who calls it closes it, and waits for its end.
+        """
+        return self._ssh.pipe([*self._inner(), "-T", *destination(self.host), command])
+
     def _check_failure(self, err: bytes) -> None:
         """Tell ssh's own failure from a command that ended with 255."""
         if self.pid() is None:
@@ -302,6 +349,19 @@ class Connection:
     def _lost(self) -> Trouble:
         """Why the master is gone, if it said so."""
         return diagnose(self._files.said() or "Connection closed", self._target)
+
+    def copy_key(self) -> None:
+        """Let our key in from now on (`ssh-copy-id`, through the connection that is open)."""
+        key = self._ssh.public_keys(self._config or self._ssh.config(self.host))
+        if key is None:
+            raise failed(self.host, NO_KEY)
+        options = copy_options(self._files, self.host)
+        try:
+            done = self._ssh.call(["ssh-copy-id", "-f", "-i", str(key), *options])
+        except TimeoutError as slow:
+            raise failed(self.host, no_answer(self._target, CONTROL_MAX_S)) from slow
+        if done.code:
+            raise failed(self.host, diagnose(_text(done.err), self._target))
 
     # ------------------------------------------------------------ forwards
 
