@@ -274,11 +274,6 @@ def test_options_that_make_no_sense_are_refused(
         ex.with_options(**options)
 
 
-def test_durable_is_refused_with_a_sentence() -> None:
-    with pytest.raises(ValueError, match="durable=True is not there yet"):
-        covey.Executor(durable=True)
-
-
 async def test_asyncio_waits_for_a_call_and_hears_its_exception() -> None:
     import asyncio
 
