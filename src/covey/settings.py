@@ -32,8 +32,10 @@ class Settings:
     home: Path
     #: $COVEY_CLUSTER or --cluster.
     cluster: str = "default"
-    #: $COVEY_NATS_URL: a bus that runs already ("" = start our own).
+    #: $COVEY_NATS_URL or `[bus] url`: a bus that runs already ("" = start our own).
     nats_url: str = ""
+    #: `[bus] listen`: where the bus listens for agents besides loopback, `tls://…` ("" = nowhere).
+    bus_listen: str = ""
     #: $COVEY_NATS_SERVER or --nats-server: the binary to start ("" = find one).
     nats_server: str = ""
     #: Where state is instead, when `home` is on a network file system (`scheduler.places`).
@@ -45,13 +47,19 @@ class Settings:
         return self.local_state or self.home / self.cluster
 
 
-def read_settings(env: Mapping[str, str] | None = None, *, cluster: str | None = None) -> Settings:
-    """Settings out of the environment, overridden by flags.
+def read_settings(
+    env: Mapping[str, str] | None = None,
+    *,
+    cluster: str | None = None,
+    bus: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings out of the environment, overridden by flags, over the [bus] of covey.toml.
 
     Raises:
         SettingsError: a name or path that cannot be used.
     """
     env = os.environ if env is None else env
+    bus = {} if bus is None else bus
     name = cluster or env.get("COVEY_CLUSTER") or "default"
     if not NAME_PATTERN.match(name):
         raise SettingsError(
@@ -68,6 +76,7 @@ def read_settings(env: Mapping[str, str] | None = None, *, cluster: str | None =
     return Settings(
         home=base,
         cluster=name,
-        nats_url=env.get("COVEY_NATS_URL", ""),
+        nats_url=env.get("COVEY_NATS_URL") or bus.get("url", ""),
+        bus_listen=bus.get("listen", ""),
         nats_server=env.get("COVEY_NATS_SERVER", ""),
     )

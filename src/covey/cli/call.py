@@ -20,9 +20,10 @@ class Call:
 
     def settings(self) -> Settings:
         """Where this call works: flags over the environment over defaults."""
+        from covey.fleet.call_settings import settings_of_call
         from covey.scheduler.places import located
 
-        return located(read_settings(cluster=self.cluster))
+        return located(settings_of_call(self.cluster))
 
 
 pass_call = click.make_pass_decorator(Call, ensure=True)

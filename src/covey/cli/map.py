@@ -27,10 +27,11 @@ from covey.cli.map_plan import MapPlan
 from covey.cli.map_results import Results, open_results
 from covey.cli.map_shell import shell_of
 from covey.client.launch import Launch, SlotCount
+from covey.fleet.call_settings import settings_of_call
 from covey.model.context import CommandContext, encode_context
 from covey.scheduler.folding import head_is_up
 from covey.scheduler.places import settled
-from covey.settings import Settings, read_settings
+from covey.settings import Settings
 
 if TYPE_CHECKING:
     from covey.client.jobs import JobOrder
@@ -46,7 +47,7 @@ def run_map(argv: list[str]) -> int:
     if plan.help:
         sys.stdout.write(HELP)
         return 0
-    settings, note = settled(read_settings(cluster=plan.cluster))
+    settings, note = settled(settings_of_call(plan.cluster))
     if note and not plan.quiet:
         sys.stderr.write(f"covey: {note}\n")
     if plan.nats_server:

@@ -18,8 +18,8 @@ from covey.client.feed import Options, Place
 from covey.client.future import Future
 from covey.client.mapping import Batching, Mapping
 from covey.errors import NotUp, Unpicklable
+from covey.fleet.call_settings import settings_of_call
 from covey.scheduler.locks import head_is_up
-from covey.settings import read_settings
 
 if TYPE_CHECKING:
     from covey.client.attached import Calls
@@ -61,7 +61,7 @@ class Executor(futures.Executor):
         """
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
-        settings = read_settings(cluster=cluster)
+        settings = settings_of_call(cluster)
         is_private = local or not head_is_up(settings.state_dir)
         if durable and is_private:
             raise NotUp(
@@ -221,7 +221,7 @@ class Executor(futures.Executor):
         # Late: who attaches to nothing need not wait for what that takes.
         from covey.client.attached import Calls
 
-        return Calls.of(read_settings(cluster=cluster), job)
+        return Calls.of(settings_of_call(cluster), job)
 
     def with_options(
         self,

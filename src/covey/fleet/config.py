@@ -8,12 +8,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from covey.fleet.formats_toml import Config, read_toml
+from covey.fleet.formats_toml import Config, read_bus_table, read_toml
+from covey.fleet.call_settings import config_places
 from covey.fleet.listing import Listing, Place, problems_error
 from covey.fleet.source import read_text, why_untrusted
-
-#: The file of a project, in the directory where covey is called.
-FILE_NAME = "covey.toml"
 
 
 def read_config(env: Mapping[str, str] | None = None, directory: Path | None = None) -> Config:
@@ -25,7 +23,7 @@ def read_config(env: Mapping[str, str] | None = None, directory: Path | None = N
         InventoryError: with every problem in `.problems`.
     """
     merged = Config()
-    for path, name in reversed(_places(os.environ if env is None else env, directory)):
+    for path, name in reversed(config_places(os.environ if env is None else env, directory)):
         if not path.is_file():
             continue
         one = read_config_file(path, name)
@@ -54,8 +52,16 @@ def read_config_file(path: Path, name: str) -> Config:
     return config
 
 
-def _places(env: Mapping[str, str], directory: Path | None) -> list[tuple[Path, str]]:
-    """(file, as shown), nearest first."""
-    home = Path(env.get("HOME") or Path.home())
-    users = Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "covey" / "config.toml"
-    return [((directory or Path()) / FILE_NAME, FILE_NAME), (users, str(users))]
+def read_bus(env: Mapping[str, str], directory: Path | None = None) -> dict[str, str]:
+    """The [bus] of the files, whatever else is wrong in them.
+
+    Raises:
+        InventoryError: no TOML, or a [bus] that makes no sense.
+    """
+    listing, bus = Listing(), dict[str, str]()
+    for path, name in reversed(config_places(env, directory)):
+        if path.is_file() and not why_untrusted(path):
+            bus |= read_bus_table(read_text(path, name, listing), name, listing)
+    if listing.problems:
+        raise problems_error(listing)
+    return bus

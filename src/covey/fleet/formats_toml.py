@@ -76,15 +76,25 @@ class Config:
 
 def read_toml(text: str, source: str, listing: Listing) -> Config:
     """What a text of that form says; what is wrong with it goes to the listing."""
+    table = _table_of(text, source, listing)
+    return Config() if table is None else _TomlReader(text, source, listing).read(table)
+
+
+def read_bus_table(text: str, source: str, listing: Listing) -> dict[str, str]:
+    """Only the [bus] of it."""
+    table = _table_of(text, source, listing)
+    return {} if table is None else _TomlReader(text, source, listing).read_bus(table)
+
+
+def _table_of(text: str, source: str, listing: Listing) -> Table | None:
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason, _, at = str(error).partition(" (at ")
         line = re.match(r"line ([0-9]+)", at)
         reason = reason[:1].lower() + reason[1:]
         listing.bad(Place(source, int(line[1]) if line else 0), f"no TOML: {reason}")
-        return Config()
-    return _TomlReader(text, source, listing).read(table)
+        return None
 
 
 def _lines_of(text: str) -> dict[tuple[str, ...], int]:
@@ -117,7 +127,7 @@ class _TomlReader:
         for key in table:
             if key not in (*TOP_KEYS, *SECTIONS):
                 self._unknown((key,), (*TOP_KEYS, *SECTIONS), "nothing is called")
-        bus = self._bus(self._table(table, "bus"))
+        bus = self.read_bus(table)
         defaults = self._values(self._table(table, "defaults"), ("defaults",), SHARED_KEYS)
         self._hosts(table.get("hosts", []))
         machines = self._table(table, "machines")
@@ -148,9 +158,10 @@ class _TomlReader:
         self._listing.bad(self._place(*path), f"{path[-1]} is a section: [{'.'.join(path)}]")
         return {}
 
-    def _bus(self, said: Table) -> dict[str, str]:
+    def read_bus(self, table: Table) -> dict[str, str]:
+        """Its [bus]."""
         bus: dict[str, str] = {}
-        for key, value in said.items():
+        for key, value in self._table(table, "bus").items():
             form = _BUS_FORMS.get(key)
             if form is None:
                 self._unknown(("bus", key), BUS_KEYS, "[bus] has no key")
