@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import click
+
 from covey.cli.call import Call, command
 from covey.cli.duration import duration
 from covey.cli.head import head_of, is_up, not_up
@@ -30,7 +32,8 @@ _COLUMNS = (
 
 
 @command("status", examples="covey status\ncovey status --json\ncovey --cluster lab status")
-def status(call: Call) -> None:
+@click.option("--plain", is_flag=True, help="As distsys: a line `Client: ADDRESS ON|OFF` for each.")
+def status(call: Call, *, plain: bool) -> int | None:
     """Show the machines of the cluster, their slots and what runs.
 
     SEEN is how long ago a machine was last heard of, PING how long an echo took. Without a
@@ -38,14 +41,18 @@ def status(call: Call) -> None:
     ends with 0.
     """
     settings = call.settings()
+    if plain:
+        from covey.cli.plain import print_plain
+
+        return print_plain(settings)
     if not is_up(settings):
         _status_of_this_machine(call, settings)
-        return
+        return None
     with head_of(settings) as head:
         answer = head.ask("status")
     if call.as_json:
         print_json({"cluster": settings.cluster, "up": True, **answer})
-        return
+        return None
     machines = machines_of(answer)
     _say_summary(settings.cluster, machines)
     print_table(_COLUMNS, [_machine_row(machine) for machine in machines])
@@ -58,6 +65,7 @@ def status(call: Call) -> None:
         say(f"slots of {', '.join(names)}: {origin}")
     if answer.get("trouble"):
         say(f"nothing can be recorded at the moment: {printable(str(answer['trouble']))}")
+    return None
 
 
 def _say_summary(cluster: str, machines: Sequence[Mapping[str, Any]]) -> None:

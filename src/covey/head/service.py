@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 
 #: How often the head looks whether machines were added to the cluster.
 MEET_EVERY_S = 1.0
-#: How long `ping` waits for the machines.
+#: How long `ping` waits for the machines, and how often it looks whether all have answered.
 PING_MAX_S = 1.0
+PING_LOOK_S = 0.005
 
 
 class Head:
@@ -229,18 +230,22 @@ class Head:
 
     def _ping(self, args: dict[str, Any], reply: Reply) -> None:
         self._service.ping()
-        asyncio.get_running_loop().call_later(PING_MAX_S / 2, self._report_ping, reply)
+        loop = asyncio.get_running_loop()
+        wait_s = min(float(args.get("max_s", PING_MAX_S)), PING_MAX_S)
+        self._report_ping(reply, loop.time() + wait_s)
 
-    def _report_ping(self, reply: Reply) -> None:
-        machines = self._status()["machines"]
-        answers = [
-            {
-                "name": machine["name"],
-                "latency_s": machine["latency_s"] if machine["state"] == "ready" else None,
-            }
-            for machine in machines
-        ]
-        reply({"machines": answers})
+    def _report_ping(self, reply: Reply, until: float) -> None:
+        """As soon as all that are in session have answered; who has not by `until` is silent."""
+        loop = asyncio.get_running_loop()
+        peers = self._service.core.roster.peers
+        asked = [peer for peer in peers.values() if peer.is_ready]
+        # An answer takes the nonce away.
+        if any(peer.nonce for peer in asked) and loop.time() < until:
+            loop.call_later(PING_LOOK_S, self._report_ping, reply, until)
+            return
+        awake = {peer.name: peer.rtt_s for peer in asked if not peer.nonce}
+        machines = self._files.machines()
+        reply({"machines": [{"name": m.name, "latency_s": awake.get(m.name)} for m in machines]})
 
     def _cancel(self, args: dict[str, Any], reply: Reply) -> None:
         self._jobs.cancel(
