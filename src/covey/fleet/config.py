@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from covey.fleet.formats_toml import Config, read_bus_table, read_toml
 from covey.fleet.call_settings import config_places
+from covey.fleet.formats_toml import Config, read_bus_table, read_toml
 from covey.fleet.listing import Listing, Place, problems_error
 from covey.fleet.source import read_text, why_untrusted
 
