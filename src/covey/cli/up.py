@@ -1,22 +1,39 @@
 """`covey up` and distsys's `start_local`."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from covey.cli.call import Call, command
+from covey.cli.call import Call, command, hosts_file_option, limit_option
 from covey.cli.output import counted, note, print_json, printable, say
-from covey.errors import UsageError
+from covey.cli.raise_lines import MachineLines, summary_of
+from covey.client.cluster import Machine, files_of
+from covey.errors import CoveyError
+from covey.fleet.host import Host
+from covey.fleet.inventory import Inventory, read_inventory
+from covey.head.landing import explained
 from covey.head.raising import LOCAL_MACHINES_MAX, Raised, Up, UpOrder
 from covey.head.raising import up as raise_up
+from covey.settings import Settings
 
 #: Virtual machines of `start_local` without a number: as many as distsys's port.conf had.
 LOCAL_DEFAULT = 2
 
 
-@command("up", examples="covey up --local 4\ncovey up --local 2 --slots 8")
+@command(
+    "up",
+    examples="""
+covey up lab1 lab2 8/pi@rack:2222
+covey up -H hosts.txt --limit '!lab3'
+covey up
+covey up --local 4 --slots 1
+""",
+)
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@hosts_file_option
+@limit_option
 @click.option(
     "--local",
     is_flag=False,
@@ -28,23 +45,46 @@ LOCAL_DEFAULT = 2
 @click.option(
     "--slots",
     metavar="S",
+    default="",
     help="Slots of each: a number, 150% of the CPUs, or `physical` (default: the CPUs).",
 )
-def up(call: Call, hosts: Sequence[str], local: int | None, slots: str | None) -> None:
-    """Start a cluster: a bus, a head and machines.
+@click.option("--persist", is_flag=True, help="Come back after a restart: agents and head.")
+@click.option("--now", is_flag=True, help="Replace agents of another version at once.")
+@click.option("--rollback", is_flag=True, help="Take the covey that machines ran before.")
+@click.option("--no-start", is_flag=True, help="Send the archive, start nothing.")
+@click.option("--ask-password", is_flag=True, help="Log in by password once, copy your key there.")
+@click.option("--accept-new-host-keys", is_flag=True, help="Take host keys that are not known.")
+def up(call: Call, hosts: Sequence[str], **chosen: Any) -> int:
+    """Bring up a cluster: a bus, a head here, and an agent on each machine.
 
-    It stays until `covey down`. While it is up, `covey map` and covey.Executor use it, and jobs
-    outlive the terminal that began them. When it is up already, machines that died are started
-    again; when none did, that is an error.
+    HOST is what ssh is called with: a name of ~/.ssh/config, user@host:port; `8/` before it gives
+    it 8 slots. Nothing needs to be installed there but sshd and Python 3.11 or newer. Without HOST
+    the machines are those of $COVEY_HOSTS or covey.toml and those that are known already.
+
+    Machines are brought up in parallel, each by itself: one that cannot be reached delays no other,
+    and its line says why and what to do. Doing it again repairs what died and adds what is new.
+    Agents of another version are replaced one by one, after the tasks that they run.
+
+    The cluster stays until `covey down`. While it is up, `covey map` and covey.Executor use it, and
+    jobs outlive the terminal that began them. Ends with 1 when a machine did not come up.
     """
-    if hosts:
-        raise UsageError(
-            f"{printable(hosts[0])}: machines over ssh come with the next version;"
-            " covey up --local N makes N virtual machines here"
-        )
-    if local is None:
-        raise UsageError("say how many virtual machines — for example: covey up --local 4")
-    _start(call, local, slots, "cluster {cluster} is up: {machines}, {slots}")
+    settings = call.settings()
+    named, notes = _hosts(settings, hosts, chosen)
+    for line in notes:
+        note(f"covey: {line}")
+    order = UpOrder(
+        hosts=named,
+        local=chosen["local"],
+        slots=chosen["slots"],
+        is_all=not hosts and not chosen["hosts_files"] and not chosen["limit"],
+        is_persistent=chosen["persist"],
+        is_now=chosen["now"],
+        is_rollback=chosen["rollback"],
+        is_starting=not chosen["no_start"],
+        accepts_new_host_keys=chosen["accept_new_host_keys"],
+        is_interactive=sys.stdin.isatty() and sys.stderr.isatty(),
+    )
+    return _raise(call, settings, order)
 
 
 @command("start_local", examples="covey start_local\ncovey start_local 4\ncovey ping")
@@ -57,41 +97,87 @@ def start_local(call: Call, number: int) -> None:
     """
     if not call.as_json:
         say(f"Starting {number} local clients...")
-    _start(call, number, None, "")
-
-
-def _start(call: Call, number: int, slots: str | None, line: str) -> None:
-    settings = call.settings()
-    done = raise_up(settings, UpOrder(local=number, slots=slots or ""))
-    names = [machine.name for machine in done.machines]
+    done = raise_up(call.settings(), UpOrder(local=number))
     if done.note:
         note(f"covey: {done.note}")
     if call.as_json:
-        print_json({"cluster": settings.cluster, "up": True, **value_of(done)})
-    elif done.was_up:
-        again = [machine.name for machine in done.machines if machine.state == "started"]
-        say(f"cluster {settings.cluster} was up; started again: {', '.join(again)}")
-    elif line:
-        say(
-            line.format(
-                cluster=settings.cluster,
-                machines=f"{counted(len(names), 'machine')} ({_span(names)})",
-                slots=counted(sum(machine.slots for machine in done.machines), "slot"),
-            )
-        )
-        say("see it: covey status   stop it: covey down")
+        _print_json(call, done)
+        return
+    for machine in done.machines:
+        say(f"Service started @ {machine.name}")
+
+
+# ---------------------------------------------------------------- which machines
+
+
+def _hosts(
+    settings: Settings, words: Sequence[str], chosen: dict[str, Any]
+) -> tuple[tuple[Host, ...], list[str]]:
+    """The machines over ssh that are meant, and what is to be said of the lists."""
+    files, limit = chosen["hosts_files"], chosen["limit"]
+    known = {m.name: m for m in files_of(settings).machines() if m.kind == "ssh"}
+    is_named = bool(words or files)
+    if chosen["local"] is not None and not is_named:
+        return (), []
+    inventory = read_inventory(words, files, slots=chosen["slots"])
+    hosts = {host.name: _as_known(host, known) for host in inventory.hosts}
+    if not is_named:
+        hosts = {name: machine.host for name, machine in known.items() if machine.host} | hosts
+    limited = Inventory(tuple(hosts.values())).limited(limit).hosts
+    return limited, [str(one) for one in inventory.notes]
+
+
+def _as_known(host: Host, known: dict[str, Machine]) -> Host:
+    """`covey up lab3` means the lab3 that is known, with all that was said of it."""
+    machine = known.get(host.name)
+    if machine is None or machine.host is None or host.user or host.port:
+        return host
+    is_bare = host.address in (host.name, machine.host.address)
+    return machine.host if is_bare and not host.slots else host
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def _raise(call: Call, settings: Settings, order: UpOrder) -> int:
+    lines = MachineLines([host.name for host in order.hosts], is_quiet=call.as_json)
+    done = raise_up(settings, order, lines.show, lines.waits)
+    if done.note:
+        note(f"covey: {done.note}")
+    failed = [machine.name for machine in done.machines if machine.state == "failed"]
+    if call.as_json:
+        _print_json(call, done)
+    elif not order.hosts and all(machine.kind == "local" for machine in done.machines):
+        _say_local(settings, done)
     else:
-        for name in names:
-            say(f"Service started @ {name}")
+        say(summary_of(done))
+        if len(failed) < len(done.machines) and order.is_starting:
+            say("see it: covey status   stop it: covey down")
+    return 1 if failed else 0
 
 
-def value_of(done: Up) -> dict[str, Any]:
-    """How `up` went, as JSON shows it."""
-    return {"machines": [_machine_value(machine) for machine in done.machines], "note": done.note}
+def _say_local(settings: Settings, done: Up) -> None:
+    names = [machine.name for machine in done.machines]
+    if done.was_up:
+        again = [machine.name for machine in done.machines if machine.state == "started"]
+        what = f"started again: {', '.join(again)}" if again else "nothing to be done"
+        say(f"cluster {settings.cluster} was up; {what}")
+        return
+    machines = f"{counted(len(names), 'machine')} ({_span(names)})"
+    slots = counted(sum(machine.slots for machine in done.machines), "slot")
+    say(f"cluster {settings.cluster} is up: {machines}, {slots}")
+    say("see it: covey status   stop it: covey down")
+
+
+def _print_json(call: Call, done: Up) -> None:
+    machines = [_machine_value(machine) for machine in done.machines]
+    is_up = any(machine.state not in ("failed", "sent") for machine in done.machines)
+    value = {"up": is_up or done.was_up, "machines": machines, "note": done.note}
+    print_json({"cluster": call.settings().cluster, **value})
 
 
 def _machine_value(machine: Raised) -> dict[str, Any]:
-    error = machine.error
+    reason, remedy = ("", "") if machine.error is None else _reason(machine.error)
     return {
         "name": machine.name,
         "state": machine.state,
@@ -102,8 +188,16 @@ def _machine_value(machine: Raised) -> dict[str, Any]:
         "python": machine.python,
         "slots": machine.slots,
         "elapsed_s": round(machine.elapsed_s, 3),
-        "error": "" if error is None else error.message,
+        "notes": list(machine.notes),
+        "error": reason,
+        "error_kind": "" if machine.error is None else str(machine.error.data.get("kind") or ""),
+        "remedy": remedy,
     }
+
+
+def _reason(error: CoveyError) -> tuple[str, str]:
+    reason, remedy = explained(error)
+    return printable(reason), printable(remedy)
 
 
 def _span(names: Sequence[str]) -> str:

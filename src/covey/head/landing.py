@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from covey.agent.machine import Answer, MachineOrder
 from covey.bus.config import AGENT_PREFIX
 from covey.client.cluster import ClusterFiles, Machine, RemoteRecord, Trace
-from covey.errors import BootstrapFailed, ConnectFailed
+from covey.errors import ConnectFailed, CoveyError
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
 from covey.fleet.bootstrap import Probe
@@ -200,7 +200,8 @@ def _host_of(machine: Machine) -> Host:
     return machine.host
 
 
-def explained(error: ConnectFailed | BootstrapFailed) -> tuple[str, str]:
+def explained(error: CoveyError) -> tuple[str, str]:
     """What went wrong on a machine, and what to do about it ("" = nobody knows)."""
-    reason = error.data.get("reason") or error.message
-    return str(reason), str(error.data.get("remedy") or "")
+    reason = str(error.data.get("reason") or error.message)
+    prefix = "ssh: " if isinstance(error, ConnectFailed) else ""
+    return prefix + reason, str(error.data.get("remedy") or "")

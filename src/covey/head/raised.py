@@ -13,6 +13,8 @@ class UpOrder:
     """What `covey up` was asked for. Neither hosts nor local: repair what is known."""
 
     hosts: tuple[Host, ...] = ()
+    #: And all that the cluster has already, virtual machines too.
+    is_all: bool = False
     #: Virtual machines on this one.
     local: int | None = None
     #: For machines whose host names none (`--slots`).

@@ -102,7 +102,8 @@ class _Raising:
         """The virtual machines that shall run."""
         order, files = self.order, self.files
         if order.local is None:
-            return [] if order.hosts else [m for m in known if m.kind == "local"]
+            is_meant = order.is_all or not order.hosts
+            return [m for m in known if m.kind == "local" and is_meant]
         local = [machine for machine in known if machine.kind == "local"]
         if not self.was_up and not any(processes.is_alive(files, m.name) for m in local):
             # What an earlier cluster left behind; this one has a number of its own.
@@ -116,12 +117,12 @@ class _Raising:
 
     def _plan_remote(self, known: list[Machine]) -> list[Machine]:
         """The machines over ssh that shall run."""
-        if not self.order.hosts:
-            is_repair = self.order.local is None
-            return [m for m in known if m.kind == "ssh"] if is_repair else []
+        order = self.order
+        is_all = order.local is None and (order.is_all or not order.hosts)
+        named = {host.name for host in order.hosts}
+        wanted = [m for m in known if m.kind == "ssh" and is_all and m.name not in named]
         there = {machine.name: machine for machine in known}
-        wanted: list[Machine] = []
-        for host in self.order.hosts:
+        for host in order.hosts:
             machine = there.get(host.name, Machine(host.name, 0, "", "", "ssh", host))
             if machine.kind != "ssh":
                 raise UsageError(
