@@ -33,6 +33,22 @@ def is_up(settings: Settings) -> bool:
     return head_is_up(settings.state_dir)
 
 
+def limited(settings: Settings, limit: str) -> list[str]:
+    """The machines of the cluster that `--limit` means ("" = all), in the order of `up`.
+
+    Raises:
+        UsageError: a word of it fits none.
+    """
+    from covey.client.cluster import files_of
+    from covey.fleet.limit import select
+
+    machines = files_of(settings).machines()
+    if not limit:
+        return [machine.name for machine in machines]
+    labels = ((one.name, one.host.labels if one.host is not None else ()) for one in machines)
+    return select(labels, limit)
+
+
 def not_up(settings: Settings) -> NotUp:
     """The error that says which cluster is not up and what to type."""
     extra = "" if settings.cluster == "default" else f" --cluster {settings.cluster}"

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from covey.cli.call import Call, command
-from covey.cli.head import head_of
+from covey.cli.call import Call, command, limit_option
+from covey.cli.head import head_of, limited
 from covey.cli.output import print_json, say
 
 
-@command("ping", examples="covey ping\ncovey ping --json")
-def ping(call: Call) -> int:
+@command("ping", examples="covey ping\ncovey ping --limit 'lab*,!lab3'\ncovey ping --json")
+@limit_option
+def ping(call: Call, limit: str) -> int:
     """Have each machine send an echo, and show how long it took.
 
     Ends with 1 when a machine does not answer. distsys asked the services of its local mode the
@@ -18,10 +19,11 @@ def ping(call: Call) -> int:
     settings = call.settings()
     with head_of(settings) as head:
         answer = head.ask("ping")
-    machines = machines_of(answer)
+    chosen = set(limited(settings, limit)) if limit else None
+    machines = [one for one in machines_of(answer) if chosen is None or one["name"] in chosen]
     silent = [machine for machine in machines if machine.get("latency_s") is None]
     if call.as_json:
-        print_json({"cluster": settings.cluster, **answer})
+        print_json({"cluster": settings.cluster, **answer, "machines": machines})
     else:
         width = max((len(str(machine["name"])) for machine in machines), default=0)
         for machine in machines:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("Cluster", "covey.cli.status", "status", "Machines, slots, running work."),
     "up": Entry("Cluster", "covey.cli.up", "up", "Start a cluster."),
     "down": Entry("Cluster", "covey.cli.down", "down", "Stop it; nothing is left running."),
+    "hosts": Entry("Cluster", "covey.cli.hosts", "hosts", "Which machines a list names; check it."),
     "ping": Entry("Cluster", "covey.cli.ping", "ping", "An echo from each machine."),
     "start_local": Entry("Cluster", "covey.cli.up", "start_local", "The same as: up --local N."),
     "shutdown_local": Entry("Cluster", "covey.cli.down", "shutdown_local", "The same as: down."),

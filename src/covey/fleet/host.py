@@ -36,4 +36,5 @@ class Host:
         """`user@address:port`, as far as it is known: for people."""
         user = f"{self.user}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
-        return f"{user}{self.address}{port}"
+        address = f"[{self.address}]" if port and ":" in self.address else self.address
+        return f"{user}{address}{port}"

@@ -82,7 +82,10 @@ class Listing:
 
 def problems_error(listing: Listing) -> InventoryError:
     """The error that says the first problem, how many more there are, and holds them all."""
-    problems = tuple(sorted(listing.problems, key=lambda one: (one.place.source, one.place.line)))
+    sources = list(dict.fromkeys(one.place.source for one in listing.problems))
+    problems = tuple(
+        sorted(listing.problems, key=lambda one: (sources.index(one.place.source), one.place.line))
+    )
     first = problems[0]
     # What to type shows all of them; of the command line there is nothing to check again.
     check = f"covey hosts check {first.place.source}" if first.place.line else "covey hosts check"
