@@ -24,6 +24,15 @@ ALIVE_INTERVAL_S = 5
 #: How often the lock of a master is tried again while another process opens or closes it.
 _LOCK_LOOK_S = 0.05
 
+#: Options of everything that rides in a master.
+_INNER = {
+    "ControlMaster": "no",
+    # Where the master is gone, ssh would connect by itself: by this it fails instead.
+    "ProxyCommand": "false",
+    "BatchMode": "yes",
+    "LogLevel": "ERROR",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class MasterFiles:
@@ -152,14 +161,13 @@ def login_options(
 
 def inner_options(files: MasterFiles) -> list[str]:
     """What everything that rides in the master is started with."""
-    options = {
-        "ControlMaster": "no",
-        # Where the master is gone, ssh would connect by itself: by this it fails instead.
-        "ProxyCommand": "false",
-        "BatchMode": "yes",
-        "LogLevel": "ERROR",
-    }
-    return ["-F", "/dev/null", *_master(files), *_pairs(options)]
+    return ["-F", "/dev/null", *_master(files), *_pairs(_INNER)]
+
+
+def copy_options(files: MasterFiles, host: Host) -> list[str]:
+    """What ssh-copy-id is started with, so that its ssh rides in the master."""
+    options = {"ControlPath": str(files.socket).replace("%", "%%"), **_INNER}
+    return ["-F", "/dev/null", *_pairs(options), "--", host.address]
 
 
 def destination(host: Host) -> list[str]:

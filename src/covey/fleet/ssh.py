@@ -10,55 +10,20 @@ connection of its own.
 """
 
 import os
-import random
-import re
 import shutil
-import socket
 import subprocess
-import threading
-import time
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from covey.agent import proctree
-from covey.files.private import make_private
+from covey.fleet.connection import OPEN_MAX_S, Connection
 from covey.fleet.host import Host
-from covey.fleet.master import (
-    MasterFiles,
-    check_name,
-    copy_options,
-    destination,
-    inner_options,
-    login_options,
-)
-from covey.fleet.ssh_command import Answers, Done, script, ssh_command, words
-from covey.fleet.ssh_errors import (
-    NO_KEY,
-    PASSING,
-    Target,
-    Trouble,
-    agent_gone,
-    diagnose,
-    failed,
-    no_answer,
-    no_program,
-)
+from covey.fleet.master import destination
+from covey.fleet.ssh_command import Answers, Done, public_key_file, script, ssh_command, words
+from covey.fleet.ssh_errors import Target, diagnose, failed, no_program
 
-#: An `open` in which nobody is asked takes no longer.
-OPEN_MAX_S = 30.0
 #: A question to a master that runs here (alive? forward this) is answered by then, or never.
 CONTROL_MAX_S = 10.0
-#: How often a connection that sshd closed (MaxStartups) is tried again, and the first pause.
-ATTEMPTS_MAX = 6
-PAUSE_S = 0.3
-#: sshd takes 10 sessions in one connection (MaxSessions); the rest is for people's own.
-SESSIONS_MAX = 8
-#: How often a master that logs in is looked at.
-_LOOK_S = 0.01
-#: A master that was told to end is killed after this time.
-_END_GRACE_S = 2.0
-#: ssh's own failure; a command there may end so, too.
-_FAILED = 255
 
 
 class Ssh:
@@ -91,19 +56,20 @@ class Ssh:
         """
         done = self.call([*self.command, "-G", *destination(host)])
         if done.code:
-            raise failed(host, diagnose(_text(done.err), Target(host.name, host.address, {})))
+            raise failed(
+                host,
+                diagnose(done.err.decode(errors="replace"), Target(host.name, host.address, {})),
+            )
         found: dict[str, str] = {}
-        for line in _text(done.out).splitlines():
+        for line in done.out.decode(errors="replace").splitlines():
             key, _, value = line.partition(" ")
             found[key] = f"{found[key]}\n{value}" if key in found else value
         return found
 
     def public_keys(self, config: Mapping[str, str]) -> Path | None:
         """A file with the public keys that are tried first; those of the ssh-agent else."""
-        for name in config.get("identityfile", "").splitlines():
-            path = Path(f"{os.path.expanduser(name)}.pub")
-            if path.is_file():
-                return path
+        if (found := public_key_file(config)) is not None:
+            return found
         listed = self.call(["ssh-add", "-L"])
         if listed.code or not listed.out.startswith((b"ssh-", b"ecdsa-", b"sk-")):
             return None
@@ -112,7 +78,12 @@ class Ssh:
         return path
 
     def call(
-        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = CONTROL_MAX_S
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float = CONTROL_MAX_S,
+        environ: Mapping[str, str] | None = None,
     ) -> Done:
         """Run a program of OpenSSH and gather what it says.
 
@@ -125,7 +96,7 @@ class Ssh:
                 argv,
                 input=stdin,
                 capture_output=True,
-                env=self.environ,
+                env=environ or self.environ,
                 timeout=timeout_s,
                 check=False,
             )
@@ -195,243 +166,18 @@ class Ssh:
             except OSError as error:
                 raise no_program(self.command[0], error) from error
 
+    def is_locked(self, public_key: Path | None) -> bool:
+        """Whether the private half of a key is there and needs a passphrase."""
+        if public_key is None or not (private := public_key.with_suffix("")).is_file():
+            return False
+        return self.call(["ssh-keygen", "-y", "-P", "", "-f", str(private)]).code != 0
 
-class Connection:
-    """One machine. Blocks: callers use threads. Every method raises ConnectFailed."""
-
-    def __init__(self, ssh: Ssh, host: Host) -> None:
-        """Use `Ssh.connection`."""
-        self.host = host
-        self._ssh = ssh
-        self._files = MasterFiles.of(ssh.control_dir, host)
-        self._sessions = threading.BoundedSemaphore(SESSIONS_MAX)
-        self._config: Mapping[str, str] = {}
-        self._child: subprocess.Popen[bytes] | None = None
-
-    # ------------------------------------------------------------ the master
-
-    def open(
-        self,
-        *,
-        is_interactive: bool = False,
-        accept_new: bool = False,
-        timeout_s: float = OPEN_MAX_S,
-    ) -> None:
-        """Adopt the master that runs, or start one; returns when it is logged in.
-
-        is_interactive: questions go to `answers` of the Ssh; else nothing is ever asked.
-        accept_new: an unknown host key is taken (a changed one never).
-        """
-        check_name(self.host)
-        self._ssh.control_dir.parent.mkdir(parents=True, exist_ok=True)
-        make_private(self._ssh.control_dir)
-        until = time.monotonic() + timeout_s
-        with self._files.locked(until) as is_ours:
-            if self.pid() is not None:
-                return
-            if not is_ours:
-                raise failed(self.host, no_answer(self._target, timeout_s))
-            self._end()
-            self._config = self._ssh.config(self.host)
-            self._open_anew(is_interactive, accept_new, timeout_s)
-
-    def _open_anew(self, is_interactive: bool, accept_new: bool, timeout_s: float) -> None:
-        options = login_options(
-            self._files,
-            self.host,
-            self._config,
-            is_interactive=is_interactive,
-            accept_new=accept_new,
-        )
-        answers = self._ssh.answers if is_interactive else None
-        until = time.monotonic() + timeout_s
-        attempt = 1
-        while trouble := self._log_in(options, answers, timeout_s, until):
-            pause_s = PAUSE_S * 2**attempt * random.uniform(0.25, 0.75)
-            is_last = attempt == ATTEMPTS_MAX or time.monotonic() + pause_s > until
-            if trouble.kind not in PASSING or is_last:
-                raise failed(self.host, self._with_agent(trouble, is_interactive))
-            time.sleep(pause_s)
-            attempt += 1
-
-    def _with_agent(self, trouble: Trouble, is_interactive: bool) -> Trouble:
-        if trouble.kind == "denied" and not is_interactive and _agent_is_gone(self._ssh.environ):
-            return agent_gone(self._target, trouble)
-        return trouble
-
-    def _log_in(
-        self, options: Sequence[str], answers: Answers | None, timeout_s: float, until: float
-    ) -> Trouble | None:
-        name = self.host.name
-        more = answers.environ(name) if answers else None
-        child = self._ssh.spawn(options, self._files.log, more or {})
-        while not self._files.is_listening():
-            if child.poll() is not None and not self._files.is_listening():
-                return diagnose(self._files.said(), self._target)
-            waited_s = answers.asked_s(name) if answers else 0.0
-            if time.monotonic() > until + waited_s:
-                child.kill()
-                child.wait()
-                return no_answer(self._target, timeout_s)
-            time.sleep(_LOOK_S)
-        self._child = child
-        self._files.write_process(child.pid)
-        return None
-
-    def pid(self) -> int | None:
-        """The master's process id, if it is alive and answers."""
-        if self._child is not None:
-            # Reaped here, so that it is no zombie for whoever looks at its pid.
-            self._child.poll()
-        if not self._files.is_listening():
-            return None
-        done = self._control("check")
-        found = re.search(rb"\(pid=(\d+)\)", done.err + done.out)
-        return int(found[1]) if done.code == 0 and found else None
-
-    def close(self) -> None:
-        """End the master, with all that rides in it. No error if there is none."""
-        if not self._ssh.control_dir.is_dir():
-            return
-        with self._files.locked(time.monotonic() + CONTROL_MAX_S):
-            self._end()
-
-    def _end(self) -> None:
-        if (process := self._files.process()) is not None:
-            proctree.end_all([process], _END_GRACE_S)
-        if self._child is not None:
-            self._child.poll()
-            self._child = None
-        self._files.forget()
-
-    def said(self) -> str:
-        """What the master wrote to stderr, for people and logs."""
-        return self._files.said()
-
-    # ------------------------------------------------------------ commands
-
-    def run(self, command: str, *, stdin: bytes = b"", timeout_s: float) -> Done:
-        """Run a line of the login shell there (see `words`, `script`) and gather what it wrote."""
-        argv = [*self._inner(), "-T", *destination(self.host), command]
-        try:
-            with self._sessions:
-                done = self._ssh.call(argv, stdin=stdin, timeout_s=timeout_s)
-        except TimeoutError as slow:
-            raise failed(self.host, no_answer(self._target, timeout_s)) from slow
-        if done.code == _FAILED:
-            self._check_failure(done.err)
-        return done
-
-    def passthrough(self, command: str, *, tty: bool = False) -> int:
-        """Run with our own stdin, stdout and stderr; its exit code. "" = a login shell."""
-        line = [command] if command else []
-        how = "-t" if tty else "-T"
-        code = self._ssh.pass_through([*self._inner(), how, *destination(self.host), *line])
-        if code == _FAILED:
-            self._check_failure(b"")
-        return code
-
-    def pipe(self, command: str) -> "subprocess.Popen[bytes]":
-        """Run with pipes at its stdin and stdout, for as long as the connection lasts.
-
-        Who calls it closes it, and waits for its end.
-        """
-        return self._ssh.pipe([*self._inner(), "-T", *destination(self.host), command])
-
-    def _check_failure(self, err: bytes) -> None:
-        """Tell ssh's own failure from a command that ended with 255."""
-        if self.pid() is None:
-            raise failed(self.host, self._lost())
-        trouble = diagnose(_text(err), self._target)
-        if trouble.kind == "sessions":
-            raise failed(self.host, trouble)
-
-    def _lost(self) -> Trouble:
-        """Why the master is gone, if it said so."""
-        return diagnose(self._files.said() or "Connection closed", self._target)
-
-    def copy_key(self) -> None:
-        """Let our key in from now on (`ssh-copy-id`, through the connection that is open)."""
-        key = self._ssh.public_keys(self._config or self._ssh.config(self.host))
-        if key is None:
-            raise failed(self.host, NO_KEY)
-        options = copy_options(self._files, self.host)
-        try:
-            done = self._ssh.call(["ssh-copy-id", "-f", "-i", str(key), *options])
-        except TimeoutError as slow:
-            raise failed(self.host, no_answer(self._target, CONTROL_MAX_S)) from slow
-        if done.code:
-            raise failed(self.host, diagnose(_text(done.err), self._target))
-
-    # ------------------------------------------------------------ forwards
-
-    def forward_socket(self, remote_path: str, local_port: int) -> None:
-        """Listen on a unix socket there, carry it to 127.0.0.1:`local_port` here."""
-        self._forward("forward", "-R", f"{remote_path}:127.0.0.1:{local_port}")
-
-    def forward_port(self, local_port: int) -> int:
-        """Listen on a free loopback port there, carry it here; the port there."""
-        said = self._forward("forward", "-R", f"127.0.0.1:0:127.0.0.1:{local_port}")
-        return int(said)
-
-    def forward_from(self, local_socket: Path, remote_port: int) -> None:
-        """Listen on a unix socket here, carry it to 127.0.0.1:`remote_port` there."""
-        self._forward("forward", "-L", f"{local_socket}:127.0.0.1:{remote_port}")
-
-    def cancel_socket(self, remote_path: str, local_port: int) -> None:
-        """End a `forward_socket`."""
-        self._forward("cancel", "-R", f"{remote_path}:127.0.0.1:{local_port}")
-
-    def cancel_port(self, remote_port: int, local_port: int) -> None:
-        """End a `forward_port`."""
-        self._forward("cancel", "-R", f"127.0.0.1:0:127.0.0.1:{local_port}")
-
-    def cancel_from(self, local_socket: Path, remote_port: int) -> None:
-        """End a `forward_from`."""
-        self._forward("cancel", "-L", f"{local_socket}:127.0.0.1:{remote_port}")
-        local_socket.unlink(missing_ok=True)
-
-    def _forward(self, verb: str, direction: str, spec: str) -> str:
-        done = self._control(verb, direction, spec)
-        if done.code:
-            if self.pid() is None:
-                raise failed(self.host, self._lost())
-            raise failed(self.host, diagnose(_text(done.err), self._target))
-        return _text(done.out)
-
-    # ------------------------------------------------------------
-
-    @property
-    def _target(self) -> Target:
-        return Target(self.host.name, self.host.address, self._config)
-
-    def _inner(self) -> list[str]:
-        return [*self._ssh.command, *inner_options(self._files)]
-
-    def _control(self, verb: str, *options: str) -> Done:
-        argv = [*self._inner(), "-O", verb, *options, *destination(self.host)]
-        try:
-            return self._ssh.call(argv)
-        except TimeoutError:
-            # It stands still: for us it is gone.
-            return Done(_FAILED, b"", b"")
+    def copy_key(self, key: Path, options: Sequence[str]) -> Done:
+        """ssh-copy-id; it makes its notes in ~/.ssh, which is not there on every head."""
+        with tempfile.TemporaryDirectory(dir=self.control_dir) as home:
+            (Path(home) / ".ssh").mkdir(mode=0o700)
+            environ = {**self.environ, "HOME": home}
+            return self.call(["ssh-copy-id", "-f", "-i", str(key), *options], environ=environ)
 
 
-def _text(data: bytes) -> str:
-    return data.decode(errors="replace")
-
-
-def _agent_is_gone(environ: Mapping[str, str]) -> bool:
-    """Whether an ssh-agent is named that nobody is."""
-    path = environ.get("SSH_AUTH_SOCK", "")
-    if not path:
-        return False
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return True
-    return False
-
-
-__all__ = ["Answers", "Connection", "Done", "Ssh", "script", "words"]
+__all__ = ["OPEN_MAX_S", "Answers", "Connection", "Done", "Ssh", "script", "words"]

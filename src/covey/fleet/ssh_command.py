@@ -2,8 +2,10 @@
 
 import os
 import shlex
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from covey.errors import ConnectFailed
@@ -63,3 +65,25 @@ def ssh_command(environ: Mapping[str, str]) -> list[str]:
         if word == "-F" and argv[at + 1] != "none":
             argv[at + 1] = os.path.abspath(os.path.expanduser(argv[at + 1]))
     return argv
+
+
+def agent_is_gone(environ: Mapping[str, str]) -> bool:
+    """Whether an ssh-agent is named that nobody is."""
+    path = environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return True
+    return False
+
+
+def public_key_file(config: Mapping[str, str]) -> Path | None:
+    """The public half of the first key that `ssh -G` names and that is there."""
+    for name in config.get("identityfile", "").splitlines():
+        path = Path(f"{os.path.expanduser(name)}.pub")
+        if path.is_file():
+            return path
+    return None

@@ -37,6 +37,11 @@ class Target:
     config: Mapping[str, str]
 
 
+#: There is nothing to copy to a machine that lets us in by password.
+NO_KEY = Trouble(
+    "no-key", "you have no ssh key that could be copied there", "make one: ssh-keygen -t ed25519"
+)
+
 #: Kind, what ssh writes, reason, remedy. The first that is found counts. In the texts: {machine},
 #: {address}, {host} and {port} as ssh resolves them, {forget} (the command that forgets the host
 #: key), and the groups of the expression by number.
@@ -131,7 +136,7 @@ _TABLE: Sequence[tuple[str, str, str, str]] = (
     (
         "forwarding-forbidden",
         r"forwarding (?:request )?failed|administratively prohibited",
-        "its sshd forbids forwarding",
+        "its sshd refuses to forward",
         "set AllowTcpForwarding yes and AllowStreamLocalForwarding yes in its sshd_config",
     ),
     (
@@ -166,11 +171,11 @@ def no_answer(target: Target, timeout_s: float) -> Trouble:
     )
 
 
-def agent_gone(target: Target, said: Trouble) -> Trouble:
-    """Permission was denied while the ssh-agent that held the key is gone."""
+def needs_key(target: Target, said: Trouble, why: str) -> Trouble:
+    """Permission was denied for want of a key that its owner could give."""
     return Trouble(
         "needs-key",
-        f"{said.reason}; the ssh-agent is gone (SSH_AUTH_SOCK)",
+        f"{said.reason}; {why}",
         f"waiting for your key: covey up {target.machine}",
     )
 

@@ -1,0 +1,52 @@
+"""The person at the terminal, as `fleet.contact` asks them."""
+
+import getpass
+import sys
+
+
+class Terminal:
+    """Asks on the terminal itself, whatever stdout and stderr are."""
+
+    def line(self, question: str) -> str | None:
+        """What they type."""
+        try:
+            with open("/dev/tty", "r+", buffering=1) as tty:
+                tty.write(question)
+                tty.flush()
+                return tty.readline().strip() or None
+        except OSError:
+            return None
+
+    def secret(self, question: str) -> str | None:
+        """What they type, not shown."""
+        try:
+            return getpass.getpass(question) or None
+        except (EOFError, OSError):
+            return None
+
+    def show(self, text: str) -> None:
+        """A line for them."""
+        try:
+            with open("/dev/tty", "w") as tty:
+                tty.write(text + "\n")
+        except OSError:
+            sys.stderr.write(text + "\n")
+
+
+def find_terminal() -> Terminal | None:
+    """The terminal, if somebody sits at it."""
+    if not sys.stdin.isatty():
+        return None
+    try:
+        with open("/dev/tty", "r+"):
+            return Terminal()
+    except OSError:
+        return None
+
+
+def read_password() -> str:
+    """`--ask-password`: asked on the terminal; without one the first line of stdin."""
+    question = "Password for the machines (used once, to copy your key there): "
+    if (terminal := find_terminal()) is not None:
+        return terminal.secret(question) or ""
+    return sys.stdin.readline().rstrip("\n")
