@@ -232,11 +232,15 @@ class PrivateRoot:
             runtime.sweep()
 
 
+def covey_root() -> str:
+    """Where this covey was imported from: a directory, or an archive."""
+    return str(Path(__file__).resolve().parents[2])
+
+
 def python_command(module: str, *args: str) -> list[str]:
     """The command that runs a module of this covey, wherever it was imported from, in this
     Python.
     """
-    root = str(Path(__file__).resolve().parents[2])
-    program = f"import sys; sys.path.insert(0, {root!r}); sys.argv[0] = {module!r}; "
+    program = f"import sys; sys.path.insert(0, {covey_root()!r}); sys.argv[0] = {module!r}; "
     program += f"from {module}.__main__ import main; main()"
     return [sys.executable, "-P", "-c", program, *args]
