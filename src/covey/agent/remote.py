@@ -15,6 +15,7 @@ import os
 import platform
 import secrets
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ from covey.agent.machine import (
 from covey.agent.order import BusOrder, StartOrder, order_to_line
 from covey.agent.record import AgentRecord
 from covey.agent.root import ORDER_MAX_BYTES
+from covey.agent.runtime import RuntimeDir
 from covey.bus.forwarded import SCHEME, newest_number
 from covey.bus.record import start_time, write_private
 from covey.errors import BootstrapFailed, CoveyError
@@ -205,41 +207,16 @@ def _workdir(order: MachineOrder) -> Path:
 def _spawn(
     order: MachineOrder, directory: Path, python: str, archive: Path, env: dict[str, str]
 ) -> AgentRecord:
-    slots, slots_from = parse_slots(order.slots)
-    workdir = _workdir(order)
     incarnation = secrets.token_hex(16)
     space = runtime.create(incarnation, env)
     if is_network(kind := file_system_of(space.path)):
-        os.rmdir(space.path)
+        shutil.rmtree(space.path)
         raise BootstrapFailed(
             f"{space.path.parent} is on a network ({kind}), and sockets cannot be there",
             remedy="set TMPDIR to a directory of its local disk, in the start-up file of the shell",
         )
     ready, say = os.pipe()
-    start_order = StartOrder(
-        cluster=order.space,
-        agent=order.agent,
-        key=order.key,
-        incarnation=incarnation,
-        slots=slots,
-        slots_from=slots_from,
-        workdir=str(workdir),
-        runtime_dir=str(space.path),
-        bus=BusOrder(
-            order.bus_url or f"{SCHEME}{space.path}",
-            order.user,
-            order.password,
-            is_ours=not order.bus_url,
-            ca=order.ca,
-        ),
-        is_here=False,
-        may_wait=True,
-        say_fd=say,
-        without_bus_s=0.0 if order.is_persistent else order.without_bus_s,
-        record=str(directory / record.NAME),
-        log=str(directory / _LOG),
-        lock_fds=(space.lock_fd,),
-    )
+    told = _start_order(order, directory, incarnation, space, say)
     with (directory / _LOG).open("ab") as log:
         process = subprocess.Popen(
             [python, "-P", str(archive), "--agent"],
@@ -248,35 +225,64 @@ def _spawn(
             stderr=log,
             pass_fds=[space.lock_fd, say],
             start_new_session=True,
-            cwd=workdir,
+            cwd=told.workdir,
             env={**_task_env(), "COVEY_OWNER": incarnation},
         )
     space.release()
     os.close(say)
-    written = AgentRecord(
-        agent=order.agent,
-        computer=this_computer(),
-        hostname=platform.node(),
-        pid=process.pid,
-        started=start_time(process.pid) or 0,
-        incarnation=incarnation,
-        runtime_dir=str(space.path),
-        archive=archive.name,
-        version=VERSION,
-        python=platform.python_version(),
-        slots=slots,
-        slots_from=slots_from,
-        workdir=str(workdir),
-        key_digest=record.digest_of_key(order.key),
-        is_persistent=order.is_persistent,
-    )
+    written = _record(order, told, process.pid, archive.name)
     record.write(directory / record.NAME, written)
     assert process.stdin is not None
     with contextlib.suppress(OSError):
-        process.stdin.write(order_to_line(start_order))
+        process.stdin.write(order_to_line(told))
         process.stdin.close()
     _await_ready(process, ready, written, directory)
     return written
+
+
+def _start_order(
+    order: MachineOrder, directory: Path, incarnation: str, space: RuntimeDir, say: int
+) -> StartOrder:
+    slots, slots_from = parse_slots(order.slots)
+    url = order.bus_url or f"{SCHEME}{space.path}"
+    return StartOrder(
+        cluster=order.space,
+        agent=order.agent,
+        key=order.key,
+        incarnation=incarnation,
+        slots=slots,
+        slots_from=slots_from,
+        workdir=str(_workdir(order)),
+        runtime_dir=str(space.path),
+        bus=BusOrder(url, order.user, order.password, is_ours=not order.bus_url, ca=order.ca),
+        is_here=False,
+        may_wait=True,
+        say_fd=say,
+        without_bus_s=0.0 if order.is_persistent else order.without_bus_s,
+        record=str(directory / record.NAME),
+        log=str(directory / _LOG),
+        lock_fds=(space.lock_fd,),
+    )
+
+
+def _record(order: MachineOrder, told: StartOrder, pid: int, archive: str) -> AgentRecord:
+    return AgentRecord(
+        agent=order.agent,
+        computer=this_computer(),
+        hostname=platform.node(),
+        pid=pid,
+        started=start_time(pid) or 0,
+        incarnation=told.incarnation,
+        runtime_dir=told.runtime_dir,
+        archive=archive,
+        version=VERSION,
+        python=platform.python_version(),
+        slots=told.slots,
+        slots_from=told.slots_from,
+        workdir=told.workdir,
+        key_digest=record.digest_of_key(order.key),
+        is_persistent=order.is_persistent,
+    )
 
 
 def _task_env() -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from covey.bus.binary import find_server
-from covey.bus.config import AGENT_PREFIX, ServerConfig, account_user, agent_user
+from covey.bus.config import AGENT_PREFIX, ServerConfig, ServerTls, account_user, agent_user
 from covey.bus.nats import NatsBus
 from covey.bus.server import ServerProcess
 from covey.settings import read_settings
@@ -78,7 +78,9 @@ class TestServer:
 
 
 @contextmanager
-def running_server(*agents: str, directory: Path | None = None) -> Generator[TestServer]:
+def running_server(
+    *agents: str, directory: Path | None = None, tls: ServerTls | None = None
+) -> Generator[TestServer]:
     """A server with the account's credential and one for each of `agents`, stopped at the end.
 
     Raises:
@@ -94,6 +96,7 @@ def running_server(*agents: str, directory: Path | None = None) -> Generator[Tes
                 account_user(CLUSTER, passwords["account"]),
                 *(agent_user(CLUSTER, agent, passwords[agent]) for agent in agents),
             ),
+            tls=tls,
         )
         process = ServerProcess.spawn(binary, config, is_private=False)
         server = TestServer(binary, process, passwords)
