@@ -104,7 +104,7 @@ class World(Stage):
         law.a_draining_agent_is_given_nothing_new(self.given)
         for node in self.agents():
             works = [w for peer in node.core._peers.values() for w in peer.works.values()]
-            waiting = sum(work.queued for work in works if not work.terms.slots)
+            waiting = sum(w.queued for w in works if not (w.terms.slots or w.terms.limit))
             aside = sum(slot > self.slots for slot in node.running)
             if node.is_up:
                 law.what_takes_no_slot_waits_for_no_slot(waiting, aside, ASIDE_MAX)

@@ -25,6 +25,9 @@ from covey.wire.messages import Describe, Enqueue, Grant, NoTask, Tail, Withdraw
 GRANT_MAX = 256
 #: Seconds after which granted tasks that were not started are asked back, when another agent asks.
 UNSTARTED_MAX_S = 0.05
+#: An agent that gives back what takes no slot (it leaves, or cannot start it) gets no more of it
+#: for so long.
+ASIDE_PAUSE_S = 1.0
 #: Level of a standing reservation in `Peer.levels`; and of one whose claim found nothing: it makes
 #: no more claims until something is granted or enqueued there.
 STANDING = -1
@@ -115,10 +118,13 @@ class Binding:
         for job in self._jobs.values():
             self.supply(job, now)
 
-    def spend(self, peer: Peer, now: float) -> None:
-        """Slots are free and the agent holds no reservation of ours: give it what is pending."""
+    def supply_aside(self, now: float) -> None:
+        """Bind what takes no slot: some of it may have ended, wherever and however."""
         for number in sorted(self._aside):
             self.supply(self._jobs[number], now)
+
+    def spend(self, peer: Peer, now: float) -> None:
+        """Slots are free and the agent holds no reservation of ours: give it what is pending."""
         if not peer.free or any(level != DORMANT for level in peer.levels.values()):
             return
         for job in self._jobs.values():
@@ -330,6 +336,8 @@ class Binding:
         terms = job.shapes[shape]
         if terms.slots:
             credit = max(peer.free // terms.slots, peer.parked.get((job.number, shape), 0))
+        elif ("aside", peer.name) in self._timers:
+            credit = 0
         else:
             credit = ASIDE_MAX - self._aside_of(peer)
         if terms.limit:

@@ -1,9 +1,12 @@
 """Why a task waits, in a sentence (invariant 11: whatever waits can say what for)."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from covey.core.candidates import candidates
 from covey.core.jobs import Job
 from covey.core.recovery import regrant_at
-from covey.core.roster import AgentState, Peer, Roster
+from covey.core.roster import ORPHAN_AFTER_S, AgentState, Peer, Roster
 from covey.core.slots import ASIDE_MAX
 from covey.model.job import Shape
 
@@ -31,6 +34,40 @@ def why(job: Job, task: int, roster: Roster, now: float) -> str:
         if task in pending:
             return _why_pending(job, shape, roster, now)
     return "has ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What becomes of an unreachable agent and its tasks, unless it comes back."""
+
+    #: Tasks that it was given and that have not ended.
+    tasks: int
+    #: Seconds until the first of them is granted elsewhere, or fails; None = all wait for it.
+    regrant_in_s: float | None
+    #: Seconds until the agent is taken for lost.
+    lost_in_s: float
+
+    def __str__(self) -> str:
+        text = f"taken for lost in {self.lost_in_s:.0f} s"
+        if not self.tasks:
+            return text
+        first = "none" if self.regrant_in_s is None else f"the first in {self.regrant_in_s:.0f} s"
+        return f"{self.tasks} tasks wait for it, {first} is given up before; {text}"
+
+
+def absence(peer: Peer, jobs: Iterable[Job], now: float) -> Absence | None:
+    """The times of protocol rule 5 for an agent; None = it is not unreachable."""
+    if peer.state is not AgentState.UNREACHABLE:
+        return None
+    tasks = 0
+    times: list[float] = []
+    for job in jobs:
+        leases = [lease for _, lease in job.leases_of(peer.name)]
+        tasks += len(leases)
+        if job.spec.on_lost != "wait":
+            times += [regrant_at(peer, lease) for lease in leases]
+    first = max(0.0, min(times) - now) if times else None
+    return Absence(tasks, first, max(0.0, peer.since + ORPHAN_AFTER_S - now))
 
 
 def _patience(job: Job, left_s: float) -> str:

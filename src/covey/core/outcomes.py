@@ -6,6 +6,7 @@ record, and to the agent (`Recorded`) only when the record is durable.
 """
 
 from covey.core.actions import Record, RecordAttempts
+from covey.core.binding import ASIDE_PAUSE_S
 from covey.core.closing import Batch, Closing
 from covey.core.events import Confirm
 from covey.core.jobs import Job, Lease
@@ -165,7 +166,7 @@ class Outcomes:
             if verdict == RETURNED:
                 wanted.append((task, lease))
                 if state == RETURNED:
-                    job.returned += 1
+                    self._note_return(job, lease, now)
                 elif state != CANCELLED:
                     again.add(task, n, state)
             else:
@@ -180,6 +181,11 @@ class Outcomes:
         if ended.ids:
             self._closing.close(job, peer.name, message.term, ended, now)
         return bool(again.ids or ended.ids)
+
+    def _note_return(self, job: Job, lease: Lease, now: float) -> None:
+        job.returned += 1
+        if not job.shapes[lease.shape].slots:
+            self._timers.wake_by(("aside", lease.agent), now + ASIDE_PAUSE_S)
 
     def _take_late(self, job: Job, task: int, attempt: Attempt, state: int, peer: Peer) -> bool:
         """An attempt that is not the current one ended: only a success counts, and only once."""

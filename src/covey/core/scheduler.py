@@ -117,6 +117,7 @@ class SchedulerCore:
             self.binding.forget(dropped, now)
             self._timers.wake_by(("joining", ""), next_given_up(self.roster, now))
             self._closing.strand_all(now)
+        self.binding.supply_aside(now)
         return self._outbox.take()
 
     def farewell(self) -> list[Action]:
@@ -312,6 +313,8 @@ class SchedulerCore:
                     self._outcomes.flush(peer, now)
                 case "hello":
                     self.roster.say_hello(peer, now)
+                case "aside":
+                    return  # Its pause is over: see `handle`.
                 case _:
                     self._recovery.limbo(peer, now)
         elif kind == "pulse":
