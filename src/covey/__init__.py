@@ -7,9 +7,10 @@ from covey import _version
 if TYPE_CHECKING:
     from covey import aio
     from covey.client.executor import Executor
+    from covey.cluster import Cluster
 
 __version__ = _version.VERSION
-__all__ = ["Executor", "__version__", "aio"]
+__all__ = ["Cluster", "Executor", "__version__", "aio"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from covey.client.executor import Executor
 
         return Executor
+    if name == "Cluster":
+        from covey.cluster import Cluster
+
+        return Cluster
     if name == "aio":
         import importlib
 

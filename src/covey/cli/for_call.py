@@ -19,7 +19,8 @@ from covey.fleet.host import Host
 from covey.fleet.inventory import read_inventory
 from covey.fleet.limit import select
 from covey.head.lowering import DownOrder, down
-from covey.head.raising import Raised, UpOrder, up
+from covey.head.raised import Raised, UpOrder
+from covey.head.raising import up
 from covey.settings import Settings
 
 #: What a shell adds to the number of the signal that ended a command.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from covey.bus.loop import run_loop
 from covey.client.client import HeadLink
 from covey.client.head_job import HeadJob
 from covey.client.jobs import JobOrder, outcomes
@@ -250,6 +251,27 @@ class ErrandRun:
                         self._given_up[name] = str(states[name].get("why") or "has not answered")
                     await self._job.cancel([self.machines.index(n) + 1 for n in strangers])
                     return
+
+
+def run_to_end(settings: Settings, order: ErrandOrder) -> list[ErrandResult]:
+    """Run it and wait; the results in the order of machines. When interrupted, it is cancelled.
+
+    Raises:
+        CoveyError: it could not be begun, or the head does not go on.
+    """
+
+    async def run() -> list[ErrandResult]:
+        errand = await ErrandRun.begin(settings, order)
+        try:
+            found = {one.machine: one async for page in errand.results() for one in page}
+        except asyncio.CancelledError:
+            await errand.cancel()
+            raise
+        finally:
+            await errand.close()
+        return [found[name] for name in errand.machines]
+
+    return run_loop(run())
 
 
 def unreachable(machine: str, why: str) -> ErrandResult:
