@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from covey.fleet.fields import FIELDS, Value, read_labels, shown
-from covey.fleet.listing import Entry, Listing, Place
+from covey.fleet.listing import Entry, Listing, Place, Variable
 
 #: Variables of Ansible, old spellings last -> our field.
 VARIABLES = {
@@ -41,14 +41,6 @@ _FOR_SSH_CONFIG = frozenset(
     }
 )
 _PASSWORDS = frozenset({"ansible_password", "ansible_ssh_pass", "ansible_ssh_password"})
-
-
-@dataclass(slots=True)
-class Variable:
-    """A value and where it was written."""
-
-    value: object
-    place: Place
 
 
 @dataclass(slots=True)
@@ -88,10 +80,16 @@ class Groups:
     def resolve(self, listing: Listing) -> None:
         """Put the machines with their groups' names and variables into the listing."""
         above = self._above(listing)
+        for name, variables in listing.group_variables.items():
+            if name in self.groups or name in IMPLIED_GROUPS:
+                self.group(name, Place("")).variables |= variables
         said = {
             name: read_variables(group.variables, listing) for name, group in self.groups.items()
         }
         for key, entry in self.machines.items():
+            entry.fields |= read_variables(
+                listing.machine_variables.get(entry.fallback, {}), listing
+            )
             direct = [name for name, group in self.groups.items() if key in group.machines]
             levels = _levels(direct, above)
             levels.setdefault("all", max(levels.values(), default=0) + 1)

@@ -19,9 +19,9 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from covey.fleet.ansible import Group, Groups, Variable, read_field, read_variables
+from covey.fleet.ansible import Group, Groups, read_field, read_variables
 from covey.fleet.fields import FIELDS, Value, read_user, shown
-from covey.fleet.listing import Entry, Listing, Place
+from covey.fleet.listing import Entry, Listing, Place, Variable
 from covey.fleet.login import read_word
 
 _SECTION = re.compile(r"\[([^\[\]]*)\]\s*(?:[#;].*)?\Z")

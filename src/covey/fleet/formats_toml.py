@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from covey.errors import UsageError
-from covey.fleet.ansible import Groups, Variable, read_field
+from covey.fleet.ansible import Groups, read_field
 from covey.fleet.fields import FIELDS, Value, shown
 from covey.fleet.limit import select
-from covey.fleet.listing import Listing, Place
+from covey.fleet.listing import Listing, Place, Variable
 from covey.fleet.login import read_word
 
 #: Key of the top -> what it says; with `BUS_KEYS` and `FIELDS` the source of the reference page.

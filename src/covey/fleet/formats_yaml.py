@@ -10,10 +10,10 @@ all:
         ansible_user: pi
 """
 
-from covey.fleet.ansible import VARIABLES, Groups, Variable, read_variables
+from covey.fleet.ansible import VARIABLES, Groups, read_variables
 from covey.fleet.fields import shown
 from covey.fleet.formats_lines import odd_letter
-from covey.fleet.listing import Listing, Place
+from covey.fleet.listing import Listing, Place, Variable
 from covey.fleet.login import read_word
 from covey.fleet.yaml_subset import Items, Map, Node, Refused, Scalar, read_yaml
 

@@ -18,10 +18,12 @@ from covey.fleet.formats_lines import read_node_file
 from covey.fleet.formats_toml import Config
 from covey.fleet.host import Host
 from covey.fleet.limit import select
-from covey.fleet.listing import Entry, Listing, Place, Problem, problems_error
+from covey.fleet.listing import Listing, Place, Problem, problems_error
 from covey.fleet.login import read_word
 from covey.fleet.roll import hosts_of
 from covey.fleet.source import decoded, read_text
+from covey.fleet.ssh_config import ssh_names
+from covey.fleet.variable_files import read_variable_files
 
 #: What the words of the command line are called in messages.
 COMMAND_LINE = "the command line"
@@ -62,7 +64,8 @@ def read_inventory(
 ) -> Inventory:
     """The machines named by `words` (`8/pi@rack:2222`) and `files`, else by env or covey.toml.
 
-    words: `@pis` is the machines of that group in covey.toml.
+    words: `@pis` is the machines of that group in covey.toml, `lab*` those of covey.toml and of
+        ssh_config.
     files: paths; `-` is standard input, `..` GNU parallel's ~/.parallel/sshloginfile.
     config: what covey.toml says; None = read it from where it is looked for.
     slots: `--slots`: wins over covey.toml, loses against `8/` of a word or line.
@@ -78,7 +81,7 @@ def read_inventory(
     if words or files:
         source = ", ".join([*([COMMAND_LINE] if words else []), *files])
         for word in words:
-            _read_word(word, Place(COMMAND_LINE), config, listing)
+            _read_word(word, Place(COMMAND_LINE), config, env, listing)
         for file in files:
             _read_file(file, env, listing)
     elif named := env.get("COVEY_HOSTS", "").strip():
@@ -88,7 +91,7 @@ def read_inventory(
             _read_file(named, env, listing)
         else:
             for word in named.split():
-                _read_word(word, Place(source), config, listing)
+                _read_word(word, Place(source), config, env, listing)
     else:
         source = config.source
         listing.extend(config.listing)
@@ -111,36 +114,46 @@ def _is_path(text: str) -> bool:
     return text.startswith(("/", "./", "../", "~/")) or Path(text).is_file()
 
 
-def _read_word(word: str, place: Place, config: Config, listing: Listing) -> None:
-    """A word; `@group` and patterns mean machines of covey.toml."""
+def _read_word(
+    word: str, place: Place, config: Config, env: Mapping[str, str], listing: Listing
+) -> None:
+    """A word; `@group` means machines of covey.toml, a pattern those of ssh_config too."""
     is_group = word.startswith("@") and "/" not in word
     if not is_group and not any(letter in word for letter in "*?"):
         listing.entries += read_word(word, place, listing)
         return
-    known: list[Entry] = config.listing.entries
+    known = list(config.listing.entries)
+    if not is_group:
+        names = {entry.name for entry in known}
+        # Names that ssh_config may hold but no list: what they are is nobody's mistake here.
+        for name in ssh_names(env):
+            known += [e for e in read_word(name, place, Listing()) if e.name not in names]
     try:
-        names = set(select(((one.name, one.labels) for one in known), word, "the pattern"))
+        chosen = set(select(((one.name, one.labels) for one in known), word, "the pattern"))
     except UsageError as error:
-        listing.bad(place, f"{error} in covey.toml" if known else f"{word}: no covey.toml has any")
+        where = "covey.toml" if is_group else "covey.toml or ssh_config"
+        listing.bad(place, f"{error} in {where}")
         return
-    listing.entries += [entry for entry in known if entry.name in names]
+    listing.entries += [entry for entry in known if entry.name in chosen]
 
 
 def _read_file(file: str, env: Mapping[str, str], listing: Listing) -> None:
-    before = len(listing.entries), len(listing.problems)
+    found = Listing()
     if file == "-":
-        text = decoded(sys.stdin.buffer.read(), "standard input", listing)
-        read_listing(text, "standard input", listing)
+        text = decoded(sys.stdin.buffer.read(), "standard input", found)
+        read_listing(text, "standard input", found)
     else:
         path = Path(SSHLOGINFILES.get(file, file)).expanduser()
         if path.is_dir():
             listing.bad(Place(file), "a directory: name a file in it")
             return
-        text = read_text(path, file, listing)
+        text = read_text(path, file, found)
         node_file = env.get("PBS_NODEFILE")
-        if node_file and path.exists() and path.samefile(node_file):
-            read_node_file(text, file, listing)
+        if node_file and path.exists() and Path(node_file).exists() and path.samefile(node_file):
+            read_node_file(text, file, found)
         else:
-            read_listing(text, file, listing)
-    if before == (len(listing.entries), len(listing.problems)):
-        listing.bad(Place(file), "names no machine")
+            read_variable_files(path, found)
+            read_listing(text, file, found)
+    if not found.entries and not found.problems:
+        found.bad(Place(file), "names no machine")
+    listing.extend(found)

@@ -58,12 +58,23 @@ class Entry:
 
 
 @dataclass(slots=True)
+class Variable:
+    """A variable of an inventory and where it was written."""
+
+    value: object
+    place: Place
+
+
+@dataclass(slots=True)
 class Listing:
     """What one source says."""
 
     entries: list[Entry] = field(default_factory=list[Entry])
     problems: list[Problem] = field(default_factory=list[Problem])
     notes: list[Problem] = field(default_factory=list[Problem])
+    #: Group, machine -> what files beside an Ansible inventory say of it.
+    group_variables: dict[str, dict[str, Variable]] = field(default_factory=dict)
+    machine_variables: dict[str, dict[str, Variable]] = field(default_factory=dict)
 
     def bad(self, place: Place, reason: str) -> None:
         """Something there cannot be used."""
