@@ -7,6 +7,7 @@ argument, a variable or a file.
 """
 
 import json
+import os
 import re
 import shlex
 import socket
@@ -27,6 +28,8 @@ from covey.fleet.ssh_errors import Trouble, failed
 QUESTION_MAX_BYTES = 16 * 1024
 #: Questions that wait for their turn; a machine asks one at a time.
 QUEUE_MAX = 1024
+#: More machines than this are counted, not named.
+NAMES_MAX = 4
 
 _WRONG_PASSWORD = Trouble(
     "denied",
@@ -82,10 +85,12 @@ class Contact:
         self._passphrases: dict[str, str] = {}
         self._waited_s: dict[str, float] = {}
         self._since: dict[str, float] = {}
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_private(directory)
-        self._program = directory / "ask"
-        self._path = directory / "ask.sock"
-        self._path.unlink(missing_ok=True)
+        self._program = directory / f"ask-{os.getpid()}"
+        self._path = directory / f"ask-{os.getpid()}.s"
+        for old in (self._program, self._path):
+            old.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(self._path))
         self._socket.listen(QUEUE_MAX)
@@ -244,10 +249,9 @@ def root_warning(machines: Sequence[str]) -> str:
     """What is said when agents run as root on some machines; "" for none."""
     if not machines:
         return ""
-    return (
-        f"agents run as root on {', '.join(machines)}: so does every task; a user of its own is"
-        " safer (USER@MACHINE)"
-    )
+    few = len(machines) <= NAMES_MAX
+    where = ", ".join(machines) if few else f"{len(machines)} machines"
+    return f"agents run as root on {where}, and so do tasks: a user of its own is safer (USER@…)"
 
 
 def _prefixed(machine: str, question: str) -> str:

@@ -2,6 +2,11 @@
 
 import getpass
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from covey.fleet.contact import Contact
 
 
 class Terminal:
@@ -50,3 +55,18 @@ def read_password() -> str:
     if (terminal := find_terminal()) is not None:
         return terminal.secret(question) or ""
     return sys.stdin.readline().rstrip("\n")
+
+
+@contextmanager
+def contact_at(directory: Path, *, asks_password: bool = False) -> Generator[Contact | None]:
+    """Who answers ssh's questions: the person at the terminal, a password asked for now.
+
+    directory: of control sockets. None inside: nobody does.
+    """
+    person = find_terminal()
+    password = read_password() if asks_password else ""
+    if person is None and not password:
+        yield None
+        return
+    with Contact(directory, person=person, password=password) as contact:
+        yield contact
