@@ -1,8 +1,10 @@
 """What `covey status` shows of a cluster."""
 
+from dataclasses import asdict
 from typing import Any
 
 from covey.client.cluster import ClusterFiles
+from covey.core.explaining import absence
 from covey.core.roster import AgentState, Peer
 from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.service import SchedulerService
@@ -29,6 +31,7 @@ def status_of(
     peers = service.core.roster.peers
     machines = [
         _machine(machine.name, peers.get(machine.name), service.facts(machine.name), now)
+        | _absence(peers.get(machine.name), service, now)
         for machine in files.machines()
     ]
     ready = [machine for machine in machines if machine["state"] == AgentState.READY]
@@ -65,12 +68,20 @@ def states_of(service: SchedulerService, tunnels: TunnelKeeper) -> dict[str, dic
     }
 
 
+def _absence(peer: Peer | None, service: SchedulerService, now: float) -> dict[str, Any]:
+    """Until when an unreachable machine is waited for."""
+    times = absence(peer, service.core.jobs.values(), now) if peer is not None else None
+    if times is None:
+        return {}
+    return {**asdict(times), "why": f"silent; {times}"}
+
+
 def _machine(name: str, peer: Peer | None, facts: dict[str, Any], now: float) -> dict[str, Any]:
     state = peer.state if peer is not None else AgentState.JOINING
     why = _WHY.get(state, "")
     return {
         "name": name,
-        "state": str(state),
+        "state": peer.word if peer is not None else str(state),
         "since_s": now - peer.since if peer is not None else 0.0,
         "slots": peer.slots if peer is not None else 0,
         "slots_from": facts.get("slots_from", ""),

@@ -1,5 +1,7 @@
 """Protocol rules 4 and 5 for a machine whose network is cut, in virtual time."""
 
+from typing import Any
+
 import pytest
 from tests.unit.core.office import OK, Agent, Office
 
@@ -10,7 +12,7 @@ from covey.core.roster import ORPHAN_AFTER_S, UNREACHABLE_AFTER_S
 from covey.wire import messages as m
 
 
-def a_task_that_ran(office: Office, seconds: float, **spec: str) -> tuple[Agent, Agent]:
+def a_task_that_ran(office: Office, seconds: float, **spec: Any) -> tuple[Agent, Agent]:
     """Task 1 runs on `a` for so long; `b` has free slots."""
     far = office.agent("a", slots=1)
     office.tell(AgentKnown("a", is_far=True))
