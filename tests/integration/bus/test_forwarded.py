@@ -57,13 +57,14 @@ async def _hears(head: Ear, agent: Ear, word: bytes) -> None:
 async def test_an_agent_waits_for_its_first_tunnel(
     server: TestServer, head: Ear, ends: Path
 ) -> None:
-    waiting = asyncio.ensure_future(_agent(server, ends).__aenter__())
+    context = _agent(server, ends)
+    waiting = asyncio.ensure_future(context.__aenter__())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(waiting), 0.3)
     async with tunnel(ends / "bus-1.sock", server.process.port):
         agent = await waiting
         await _hears(head, agent, b"one")
-        await agent.bus.close()
+        await context.__aexit__(None, None, None)
 
 
 async def test_the_newest_tunnel_is_followed_and_the_files_of_dead_ones_are_removed(
