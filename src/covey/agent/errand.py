@@ -2,10 +2,10 @@
 
 Below the working directory of the agent, for a project P:
 
-    bin/P/<script>   replaced when its bytes differ
     data/P/          COVEY_DATA: what was pushed before
     output/P/        COVEY_OUTPUT: what is new or changed here afterwards is brought back
 
+The script is in `bin/P/` of the agent's own directory, replaced when its bytes differ.
 Links are not followed, and nothing is moved.
 """
 
@@ -47,8 +47,8 @@ class LaidOut:
     made: list[bytes] = field(default_factory=list[bytes])
 
 
-def lay_out(errand: Errand, workdir: str, shell: bytes) -> LaidOut:
-    """Make all that the errand needs.
+def lay_out(errand: Errand, workdir: str, scripts: str, shell: bytes) -> LaidOut:
+    """Make all that the errand needs; its script comes below `scripts`.
 
     Raises:
         CannotStart: something of it cannot be made.
@@ -61,7 +61,7 @@ def lay_out(errand: Errand, workdir: str, shell: bytes) -> LaidOut:
         os.makedirs(at, exist_ok=True)
         if errand.project:
             _lay_out_project(laid, at, os.fsencode(errand.project))
-        laid.argv = _argv(errand, at, shell)
+        laid.argv = _argv(errand, os.fsencode(scripts), shell)
     except OSError as error:
         where = os.fsdecode(error.filename or at)
         raise CannotStart(NOT_RUNNABLE, f"{where}: {error.strerror}") from error
@@ -110,10 +110,10 @@ def _lay_out_project(laid: LaidOut, top: bytes, project: bytes) -> None:
     laid.before = {name: _stamp(found) for name, _, found in _files(laid.output)}
 
 
-def _argv(errand: Errand, top: bytes, shell: bytes) -> list[bytes]:
+def _argv(errand: Errand, scripts: bytes, shell: bytes) -> list[bytes]:
     python = [os.fsencode(sys.executable or "python3")]
     if errand.script_name:
-        path = _put_script(errand, top)
+        path = _put_script(errand, scripts)
         command = [*python, path] if path.endswith(_PYTHON_SUFFIX) else [path]
         return [*command, *errand.argv]
     if errand.line:
@@ -121,9 +121,9 @@ def _argv(errand: Errand, top: bytes, shell: bytes) -> list[bytes]:
     return [*python, *errand.argv] if errand.is_python else list(errand.argv)
 
 
-def _put_script(errand: Errand, top: bytes) -> bytes:
+def _put_script(errand: Errand, scripts: bytes) -> bytes:
     _check_name(errand.script_name)
-    directory = os.path.join(top, b"bin", os.fsencode(errand.project))
+    directory = os.path.join(scripts, b"bin", os.fsencode(errand.project))
     path = os.path.join(directory, errand.script_name)
     with suppress(OSError):
         if Path(os.fsdecode(path)).read_bytes() == errand.script:

@@ -79,6 +79,8 @@ class Work:
     serial: int = 0
     #: The computer whose callers' directories and environments are found here; "" = nobody's.
     here: str = ""
+    #: See `order.StartOrder`.
+    cache_dir: str = ""
     payloads: Sequence[bytes | memoryview] = field(default_factory=list[bytes])
 
 
@@ -97,6 +99,7 @@ _SHARED = [
     "nice",
     "job",
     "here",
+    "cache_dir",
 ]
 
 
@@ -116,7 +119,7 @@ def decode_work(content: memoryview) -> Work:
     """The chunk in the content of a CHUNK frame; its payloads are views of `content`."""
     serial, size = _CHUNK.unpack_from(content)
     at = _CHUNK.size + size
-    (*shared, here), env, (ids, ns, lens) = unpack(content[_CHUNK.size : at])
+    (*shared, here, cache_dir), env, (ids, ns, lens) = unpack(content[_CHUNK.size : at])
     payloads: list[memoryview] = []
     for length in array("I", lens):
         payloads.append(content[at : at + length])
@@ -128,6 +131,7 @@ def decode_work(content: memoryview) -> Work:
         ns=array("q", ns),
         serial=serial,
         here=here,
+        cache_dir=cache_dir,
         payloads=payloads,
     )
 

@@ -62,6 +62,7 @@ class Chunk:
     workdir: str = ""
     #: See `frames.Work`.
     here: str = ""
+    cache_dir: str = ""
     #: Keep what callables print in their reports (commands: always).
     capture: bool = False
 
@@ -160,6 +161,7 @@ class Handle:
             ns=chunk.ns,
             serial=self._serial,
             here=chunk.here,
+            cache_dir=chunk.cache_dir,
             payloads=chunk.payloads,
         )
         self.run = Run(chunk, self._serial)

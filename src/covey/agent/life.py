@@ -140,7 +140,8 @@ class _Life:
         )
         here = this_computer() if order.is_here else ""
         workdir = Path(order.workdir)
-        place = Place(order.cluster, order.agent, workdir, runtime_dir, self._facts, here)
+        cache = order.cache_dir
+        place = Place(order.cluster, order.agent, workdir, runtime_dir, self._facts, here, cache)
         service = AgentService(
             bus=bus, place=place, core=core, key=bytes.fromhex(order.key), slots=slots
         )

@@ -54,6 +54,8 @@ class StartOrder:
     #: A part of this computer (private run, virtual machine): tasks of a caller here find the
     #: caller's directory and environment. False: a machine of its own, reached by ssh.
     is_here: bool = True
+    #: Where scripts are kept that were sent to be run; "" = below `workdir`.
+    cache_dir: str = ""
     #: The bus need not be there yet; whoever started us is told at once that we live.
     may_wait: bool = False
     #: Inherited descriptor on which that is said (0 = standard output).

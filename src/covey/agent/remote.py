@@ -256,6 +256,7 @@ def _start_order(
         runtime_dir=str(space.path),
         bus=BusOrder(url, order.user, order.password, is_ours=not order.bus_url, ca=order.ca),
         is_here=False,
+        cache_dir=str(directory),
         may_wait=True,
         say_fd=say,
         without_bus_s=0.0 if order.is_persistent else order.without_bus_s,

@@ -42,6 +42,8 @@ TRIM_EVERY_S = 0.25
 SWEEP_MAX_S = 5.0
 #: A longer item is not put into COVEY_ITEM: the kernel refuses one variable over 128 KiB.
 ITEM_MAX_BYTES = 64 * 1024
+#: Below the working directory of a machine of its own: directories of tasks.
+_TASKS = "covey"
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
 _FAILED = int(OutcomeState.FAILED)
 _TIMED_OUT = int(OutcomeState.TIMED_OUT)
@@ -164,7 +166,8 @@ class Runner:
         report: Report,
     ) -> int:
         """Lays an errand out, runs it, and gathers what it wrote."""
-        laid = lay_out(errand, work.workdir, ready.spawner.shell)
+        scripts = work.cache_dir or work.workdir
+        laid = lay_out(errand, work.workdir, scripts, ready.spawner.shell)
         self._enter(laid.cwd)
         try:
             return self._command(ready, work, number, laid.argv, laid.env | env, None, report)
@@ -320,8 +323,9 @@ def _signal_tree(leader: int, number: int) -> None:
 
 
 def _own_directory(work: Work, index: int) -> str:
-    """The directory of one task; made here."""
-    path = os.path.join(work.workdir, f"job{work.job}", f"{work.ids[index]}.{work.ns[index]}")
+    """The directory of one task; made here. In somebody's home all of them are in `covey`."""
+    top = work.workdir if work.here else os.path.join(work.workdir, _TASKS)
+    path = os.path.join(top, f"job{work.job}", f"{work.ids[index]}.{work.ns[index]}")
     with suppress(OSError):
         os.makedirs(path, mode=0o700, exist_ok=True)
     return path
@@ -333,3 +337,5 @@ def _leave_empty(path: str) -> None:
     with suppress(OSError):
         os.rmdir(path)
         os.rmdir(os.path.dirname(path))
+        if (top := os.path.dirname(os.path.dirname(path))).endswith(f"/{_TASKS}"):
+            os.rmdir(top)

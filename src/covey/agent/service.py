@@ -80,6 +80,8 @@ class Place:
     facts: dict[str, Any]
     #: See `frames.Work`.
     here: str = ""
+    #: Where scripts are kept that were sent to be run; "" = below `workdir`.
+    cache_dir: str = ""
 
 
 class AgentService:
@@ -291,6 +293,7 @@ class AgentService:
             env={"COVEY_JOB_ID": str(start.job), "COVEY_MACHINE": self._place.agent},
             workdir=str(self._place.workdir),
             here=self._place.here,
+            cache_dir=self._place.cache_dir,
         )
 
     # ------------------------------------------------------------ own loops
