@@ -75,6 +75,7 @@ MAY_START_PROCESSES = {
     "agent/persist.py": "systemctl and crontab",
     "head/processes.py": "heads, and the agents of virtual machines",
     "client/private.py": "the root of a private run",
+    "client/direct.py": "commands of covey exec on virtual machines",
 }
 STARTS_A_PROCESS = re.compile(
     r"^(?:subprocess\.\w+|os\.(?:fork|forkpty|posix_spawnp?|system|popen|exec\w+|spawn\w+)"

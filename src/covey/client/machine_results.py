@@ -13,8 +13,6 @@ from covey.errors import CommandFailed, ConnectFailed, MachineError
 #: Bytes of stderr that an error of a machine carries.
 TAIL_BYTES = 2000
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class MachineUp:
@@ -55,7 +53,7 @@ class MachineStatus:
     #: Why it is not ready, and what to do.
     why: str
     #: All that `covey status --json` says of it.
-    facts: Mapping[str, Any] = field(default=_NOTHING, repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     @property
     def is_ready(self) -> bool:
