@@ -63,7 +63,8 @@ def make(path, made):
 def home_id(cache):
     path = os.path.join(cache, "home")
     for _ in range(3):
-        if text := read(path).strip():
+        text = read(path).strip()
+        if text:
             return text
         new = path + "." + uuid.uuid4().hex
         with open(new, "x") as file:
