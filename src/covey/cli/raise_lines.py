@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from covey.cli.output import counted, has_colour, note, printable, say
-from covey.head.landing import explained
 from covey.head.raising import Raised, Up
+from covey.head.reason import explained
 
 _GREEN, _RED, _PLAIN = "\033[32m", "\033[31m", "\033[0m"
 #: Names of machines that failed, in the summary; more are counted.

@@ -1,6 +1,5 @@
 """`covey up` and distsys's `start_local`."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,13 @@ from covey.cli.output import counted, note, print_json, printable, say
 from covey.cli.raise_lines import MachineLines, summary_of
 from covey.client.cluster import Machine, files_of
 from covey.errors import CoveyError
+from covey.fleet.contact import Contact, root_warning
 from covey.fleet.host import Host
 from covey.fleet.inventory import Inventory, read_inventory
-from covey.head.landing import explained
+from covey.fleet.terminal import contact_at
 from covey.head.raising import LOCAL_MACHINES_MAX, Raised, Up, UpOrder
 from covey.head.raising import up as raise_up
+from covey.head.reason import explained
 from covey.settings import Settings
 
 #: Virtual machines of `start_local` without a number: as many as distsys's port.conf had.
@@ -72,7 +73,17 @@ def up(call: Call, hosts: Sequence[str], **chosen: Any) -> int:
     named, notes = _hosts(settings, hosts, chosen)
     for line in notes:
         note(f"covey: {line}")
-    order = UpOrder(
+    with contact_at(files_of(settings).control_dir(), asks_password=chosen["ask_password"]) as who:
+        return _raise(call, settings, _order(chosen, hosts, named, who))
+
+
+def _order(
+    chosen: dict[str, Any],
+    hosts: Sequence[str],
+    named: tuple[Host, ...],
+    contact: Contact | None,
+) -> UpOrder:
+    return UpOrder(
         hosts=named,
         local=chosen["local"],
         slots=chosen["slots"],
@@ -82,9 +93,8 @@ def up(call: Call, hosts: Sequence[str], **chosen: Any) -> int:
         is_rollback=chosen["rollback"],
         is_starting=not chosen["no_start"],
         accepts_new_host_keys=chosen["accept_new_host_keys"],
-        is_interactive=sys.stdin.isatty() and sys.stderr.isatty(),
+        contact=contact,
     )
-    return _raise(call, settings, order)
 
 
 @command("start_local", examples="covey start_local\ncovey start_local 4\ncovey ping")
@@ -144,6 +154,8 @@ def _raise(call: Call, settings: Settings, order: UpOrder) -> int:
     done = raise_up(settings, order, lines.show, lines.waits)
     if done.note:
         note(f"covey: {done.note}")
+    if warning := root_warning([machine.name for machine in done.machines if machine.is_root]):
+        note(f"covey: {warning}")
     failed = [machine.name for machine in done.machines if machine.state == "failed"]
     if call.as_json:
         _print_json(call, done)

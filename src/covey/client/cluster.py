@@ -14,6 +14,7 @@
 <state>/command            runs covey on this computer, for whoever comes by ssh
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -225,6 +226,7 @@ class ClusterFiles:
         except OSError:
             short = hashlib.sha256(os.fsencode(self.dir.absolute())).hexdigest()[:8]
             path = base_dir() / f"ssh-{short}"
+            self.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(note, f"{path}\n")
             return path
 
@@ -286,11 +288,21 @@ class ClusterFiles:
         except OSError:
             return ""
 
+    def forget_machine(self, name: str) -> None:
+        """Remove what belongs to a running agent, and its key; what tasks wrote stays."""
+        directory = self.machine_dir(name)
+        for file in ("agent.json", "remote.json", "tunnel.json"):
+            (directory / file).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # Of one over ssh nothing else is there.
+            directory.rmdir()
+        for keys in ("agents", "bus"):
+            (self.keys / keys / name).unlink(missing_ok=True)
+
     def forget(self) -> None:
         """Remove what belongs to a running cluster; the ledger, logs and outputs stay."""
         for machine in self.machines():
-            for name in ("agent.json", "remote.json", "tunnel.json"):
-                (self.machine_dir(machine.name) / name).unlink(missing_ok=True)
+            self.forget_machine(machine.name)
         shutil.rmtree(self.control_dir(), ignore_errors=True)
         for name in ("head.json", "cluster.json", "cluster.lock", "command", "control"):
             (self.dir / name).unlink(missing_ok=True)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from covey.agent.machine import Answer, MachineOrder
 from covey.bus.config import AGENT_PREFIX
 from covey.client.cluster import ClusterFiles, Machine, RemoteRecord, Trace
-from covey.errors import ConnectFailed, CoveyError
+from covey.errors import ConnectFailed
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
 from covey.fleet.bootstrap import Probe
+from covey.fleet.contact import log_in
 from covey.fleet.host import Host
 from covey.fleet.ssh import Connection, Ssh
 from covey.head.raised import Raised, UpOrder
@@ -62,8 +63,9 @@ class Landing:
             raised = Raised(machine.name, "running", login=host.login, slots=record.slots)
             return replace(raised, platform=record.platform, python=record.python)
         connection = self.ssh.connection(host)
-        connection.open(
-            is_interactive=self.order.is_interactive,
+        log_in(
+            connection,
+            self.order.contact,
             accept_new=self.order.accepts_new_host_keys,
             timeout_s=OPEN_MAX_S,
         )
@@ -74,7 +76,7 @@ class Landing:
             self.traces.append(Trace(host, found.executable, archive.name))
         bootstrap.send_archive(connection, found, archive)
         raised = Raised(machine.name, "sent", login=host.login, python=found.python)
-        raised = replace(raised, platform=found.platform)
+        raised = replace(raised, platform=found.platform, is_root=found.uid == 0)
         if self.order.is_starting:
             raised = self._start(connection, machine, raised)
         return replace(raised, elapsed_s=time.monotonic() - began)
@@ -198,10 +200,3 @@ class Landing:
 def _host_of(machine: Machine) -> Host:
     assert machine.host is not None
     return machine.host
-
-
-def explained(error: CoveyError) -> tuple[str, str]:
-    """What went wrong on a machine, and what to do about it ("" = nobody knows)."""
-    reason = str(error.data.get("reason") or error.message)
-    prefix = "ssh: " if isinstance(error, ConnectFailed) else ""
-    return prefix + reason, str(error.data.get("remedy") or "")

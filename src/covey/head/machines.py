@@ -68,11 +68,11 @@ def _thaw(pids: list[int]) -> None:
     proctree.signal_all(pids, signal.SIGCONT)
 
 
-def stop_agent(record: ProcessRecord) -> None:
+def stop_agent(record: ProcessRecord, *, is_now: bool = False) -> None:
     """End an agent and all that is its own: SIGTERM, STOP_MAX_S, SIGKILL, then its orphans."""
     if record.is_alive:
         # A frozen one cannot obey.
-        proctree.signal_all([record.pid], signal.SIGTERM)
+        proctree.signal_all([record.pid], signal.SIGKILL if is_now else signal.SIGTERM)
         if not wait_for_end(record, STOP_MAX_S):
             os.kill(record.pid, signal.SIGKILL)
             wait_for_end(record, STOP_MAX_S)

@@ -96,13 +96,18 @@ def is_alive(files: ClusterFiles, name: str) -> bool:
     return record is not None and record.is_alive
 
 
-def end_agent(files: ClusterFiles, name: str) -> None:
+def unit_name(settings: Settings) -> str:
+    """What a head that comes back after a restart is called among the user's units."""
+    return f"covey-{settings.cluster}-head"
+
+
+def end_agent(files: ClusterFiles, name: str, *, is_now: bool = False) -> None:
     """End the agent of a virtual machine, and what is left of it."""
     record = files.agent(name)
     if record is None:
         return
     if record.is_alive:
-        stop_agent(record)
+        stop_agent(record, is_now=is_now)
     else:
         remove_traces(record)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from covey.errors import CoveyError
+from covey.fleet.contact import Contact
 from covey.fleet.host import Host
-from covey.fleet.ssh import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,8 @@ class UpOrder:
     #: False: the archive is sent and nothing started (`--no-start`).
     is_starting: bool = True
     accepts_new_host_keys: bool = False
-    #: There is a terminal where ssh can ask.
-    is_interactive: bool = False
-    #: What answers its questions then.
-    answers: Answers | None = None
+    #: Who answers the questions of ssh; None: nobody does, and nothing is asked.
+    contact: Contact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,8 @@ class Raised:
     python: str = ""
     slots: int = 0
     elapsed_s: float = 0.0
+    #: Agent and tasks have all rights there.
+    is_root: bool = False
     error: CoveyError | None = None
     #: What the user should know of it.
     notes: tuple[str, ...] = ()

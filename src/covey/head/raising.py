@@ -221,7 +221,7 @@ class _Raising:
 
     def _landing(self, head: "Future[HeadWatch]", archive: "Future[Archive]") -> Landing:
         order = self.order
-        ssh = Ssh(self.files.control_dir(), os.environ, answers=order.answers)
+        ssh = Ssh(self.files.control_dir(), os.environ, answers=order.contact)
         return Landing(self.settings, self.files, order, ssh, archive, head)
 
     def _send_only(self, remote: list[Machine]) -> None:
