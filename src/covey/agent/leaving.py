@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from covey.agent import made, persist, proctree, record
+from covey.agent import made, persist, proctree, record, runtime
 from covey.agent.machine import Answer, cache_of
 from covey.agent.record import AgentRecord
 from covey.bus.record import start_time
@@ -71,7 +71,7 @@ def end(found: AgentRecord) -> None:
     if found.is_here:
         proctree.kill_orphans(found.incarnation)
     runtime_dir = Path(found.runtime_dir)
-    shutil.rmtree(runtime_dir, ignore_errors=True)
+    runtime.remove(runtime_dir)
     with contextlib.suppress(OSError):
         # The base of all of them, when this was the last.
         runtime_dir.parent.rmdir()

@@ -15,7 +15,6 @@ import os
 import platform
 import secrets
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -210,7 +209,8 @@ def _spawn(
     incarnation = secrets.token_hex(16)
     space = runtime.create(incarnation, env)
     if is_network(kind := file_system_of(space.path)):
-        shutil.rmtree(space.path)
+        runtime.remove(space.path)
+        space.release()
         raise BootstrapFailed(
             f"{space.path.parent} is on a network ({kind}), and sockets cannot be there",
             remedy="set TMPDIR to a directory of its local disk, in the start-up file of the shell",

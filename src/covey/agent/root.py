@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import platform
-import shutil
 import signal
 import socket
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from covey._version import VERSION
+from covey.agent import runtime
 from covey.agent.order import ServerOrder, StartOrder, order_from_line
 from covey.agent.record import forget
 from covey.bus.config import ServerConfig, account_user, agent_user
@@ -48,6 +48,10 @@ def run(zygote_pid: int, zygote_socket: socket.socket) -> None:
     try:
         order = order_from_line(line)
     except (ValueError, TypeError, KeyError):
+        # Whoever started us died before it told us what it had made for us.
+        runtime.remove_inherited(os.environ.get("COVEY_OWNER", ""))
+        if lifeline is not None:
+            sys.exit(1)
         sys.exit("covey: an agent is started by covey, not by hand: covey up")
     try:
         status = _Root(order, lifeline, zygote_pid, zygote_socket).run()
@@ -139,7 +143,7 @@ class _Root:
         finally:
             if self._server is not None:
                 self._server.stop()
-            shutil.rmtree(self._runtime_dir, ignore_errors=True)
+            runtime.remove(self._runtime_dir)
             if self._order.record:
                 forget(Path(self._order.record), self._order.incarnation)
 

@@ -4,22 +4,29 @@ Each holds `lock`, locked for as long as its agent (or the client that made it) 
 `owner`, the incarnation whose processes it belongs to. A directory whose lock is free is what a
 crash of everything at once left: the next start kills that owner's processes and removes it
 (protocol.md rule 31).
+
+Each appears whole and disappears whole: it is made as `.new-…` and removed as `.gone-…`, so that a
+sweep can tell what somebody left who died meanwhile.
 """
 
 import contextlib
 import fcntl
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from covey.agent import proctree
+from covey.agent.proctree import Process
+from covey.errors import StartFailed
+from covey.files.private import check_private, make_private
 
-#: How often the base is made again when others remove it.
-_TRIES_MAX = 10
+#: How often a base that somebody removes just then is made again.
+_TRIES_MAX = 100
+_LOCK, _OWNER = "lock", "owner"
+_NEW, _GONE = ".new-", ".gone-"
 
 
 @dataclass(slots=True)
@@ -37,17 +44,24 @@ class RuntimeDir:
 def base_dir(env: Mapping[str, str] | None = None) -> Path:
     """Where runtime directories of this account lie: $XDG_RUNTIME_DIR/covey, else /tmp/covey-<uid>.
 
-    A directory that is not ours alone is not used: then it is a fresh one, which no sweep finds.
+    A directory that is not ours alone is not used: then it is /tmp/covey-<uid>-<any>.
     """
     env = os.environ if env is None else env
-    if given := env.get("XDG_RUNTIME_DIR"):
-        path = Path(given) / "covey"
-        if _is_ours(path):
+    temporary, name = Path(tempfile.gettempdir()), f"covey-{os.geteuid()}"
+    wanted = [temporary / name]
+    given = Path(env.get("XDG_RUNTIME_DIR", ""))
+    if given.is_absolute():
+        wanted.insert(0, given / "covey")
+    for path in wanted:
+        with contextlib.suppress(OSError, StartFailed):
+            make_private(path)
             return path
-    path = Path(tempfile.gettempdir()) / f"covey-{os.getuid()}"
-    if _is_ours(path):
-        return path
-    return Path(tempfile.mkdtemp(prefix=f"covey-{os.getuid()}-"))
+    # The one that was made instead by an earlier call, if there is one.
+    for path in sorted(temporary.glob(f"{name}-*")):
+        with contextlib.suppress(OSError, StartFailed):
+            check_private(path)
+            return path
+    return Path(tempfile.mkdtemp(prefix=f"{name}-"))
 
 
 def create(incarnation: str, env: Mapping[str, str] | None = None) -> RuntimeDir:
@@ -56,11 +70,54 @@ def create(incarnation: str, env: Mapping[str, str] | None = None) -> RuntimeDir
     Raises:
         OSError: it cannot be made.
     """
-    path = _made(incarnation[:16], env)
-    fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    (path / "owner").write_text(incarnation)
-    return RuntimeDir(path, fd)
+    name = incarnation[:16]
+    maker = proctree.identify(os.getpid()) or Process(os.getpid(), 0)
+    new = _made(f"{_NEW}{maker.pid}-{maker.started}-{name}", env)
+    fd = -1
+    try:
+        fd = os.open(new / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (new / _OWNER).write_text(incarnation)
+        return RuntimeDir(new.rename(new.parent / name), fd)
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        if fd >= 0:
+            os.close(fd)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a runtime directory, whose processes have ended or just end."""
+    gone = path.with_name(f"{_GONE}{path.name}")
+    # Under another name nobody puts anything into it, and a sweep goes on where we are killed.
+    with contextlib.suppress(OSError):
+        path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def remove_inherited(incarnation: str) -> None:
+    """Remove the directory whose lock this process was started with, if it was, told or not."""
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            lock = Path(os.readlink(f"/proc/self/fd/{fd}"))
+            if lock.name == _LOCK and (lock.parent / _OWNER).read_text() == incarnation:
+                remove(lock.parent)
+
+
+def sweep(env: Mapping[str, str] | None = None) -> list[Path]:
+    """Clean up after agents that died with their clients; returns what was removed."""
+    removed: list[Path] = []
+    try:
+        found = sorted(base_dir(env).iterdir())
+    except OSError:
+        return removed
+    for path in found:
+        if path.name.startswith(_GONE) or (path.name.startswith(_NEW) and not _is_made(path)):
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path)
+        elif not path.name.startswith(".") and _sweep_one(path):
+            removed.append(path)
+    return removed
 
 
 def _made(name: str, env: Mapping[str, str] | None) -> Path:
@@ -73,47 +130,29 @@ def _made(name: str, env: Mapping[str, str] | None) -> Path:
     raise FileNotFoundError(f"the base of runtime directories vanishes: {base_dir(env)}")
 
 
-def sweep(env: Mapping[str, str] | None = None) -> list[Path]:
-    """Clean up after agents that died with their clients; returns what was removed."""
-    removed: list[Path] = []
+def _is_made(path: Path) -> bool:
+    """Whether the process that makes this directory lives."""
     try:
-        found = sorted(base_dir(env).iterdir())
-    except OSError:
-        return removed
-    for path in found:
-        if _sweep_one(path):
-            removed.append(path)
-    return removed
+        pid, started, _ = path.name.removeprefix(_NEW).split("-")
+        return proctree.identify(int(pid)) == Process(int(pid), int(started))
+    except ValueError:
+        return False
 
 
 def _sweep_one(path: Path) -> bool:
     try:
-        fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        owner = (path / "owner").read_text().strip()
+        owner = (path / _OWNER).read_text().strip()
     except OSError:
         return False
     else:
         if owner:
             proctree.kill_orphans(owner)
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
         return True
     finally:
         os.close(fd)
-
-
-def _is_ours(path: Path) -> bool:
-    """Make it if need be; whether it is a directory that only this account can enter."""
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-    except OSError:
-        return False
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid == os.getuid()
-        and stat.S_IMODE(found.st_mode) & 0o077 == 0
-    )

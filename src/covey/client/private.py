@@ -59,7 +59,6 @@ class PrivateRoot:
             self.space = f"{settings.cluster[:SPACE_NAME_MAX]}-{secrets.token_hex(8)}"
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None
-        self._runtime: runtime.RuntimeDir | None = None
         #: The agent's HMAC key.
         self.key = secrets.token_bytes(KEY_BYTES)
         self.address: BusAddress | None = None
@@ -116,12 +115,12 @@ class PrivateRoot:
             )
         except OSError as error:
             ours.close()
+            runtime.remove(made.path)
             made.release()
             raise StartFailed(f"no process could be started: {error}", what="root") from error
         finally:
             theirs.close()
         made.release()
-        self._runtime = made
         self._lifeline = ours
         # If it died already, whoever waits for it is told.
         with contextlib.suppress(ConnectionError):
@@ -209,7 +208,7 @@ class PrivateRoot:
         if self._process is not None:
             # It is no child of ours: nothing may wait for it, or warn that nobody did.
             self._process.returncode = 0
-        self._lifeline = self._process = self._runtime = None
+        self._lifeline = self._process = None
 
     def close(self) -> None:
         """End the root and wait until it has cleaned up. Blocks for at most CLOSE_MAX_S."""
@@ -228,8 +227,8 @@ class PrivateRoot:
             process.kill()
             process.wait()
         self._process = None
-        if self._runtime is not None and self._runtime.path.exists():
-            runtime.sweep()
+        # Of our root if it was killed, and of others that ended badly since we began.
+        runtime.sweep()
 
 
 def covey_root() -> str:

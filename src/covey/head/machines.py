@@ -6,11 +6,11 @@ Started detached, so that they outlive the head; ended by pid and start time, ne
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import time
+from pathlib import Path
 
-from covey.agent import proctree
+from covey.agent import proctree, runtime
 from covey.client.cluster import ClusterFiles, ProcessRecord
 from covey.errors import UsageError
 
@@ -84,7 +84,7 @@ def remove_traces(record: ProcessRecord) -> None:
     if record.incarnation:
         proctree.kill_orphans(record.incarnation)
     if record.runtime_dir:
-        shutil.rmtree(record.runtime_dir, ignore_errors=True)
+        runtime.remove(Path(record.runtime_dir))
 
 
 def wait_for_end(record: ProcessRecord, timeout_s: float) -> bool:

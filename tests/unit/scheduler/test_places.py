@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from covey.errors import LedgerError, StartFailed, StateInUse
-from covey.files import private
 from covey.scheduler import places
 from covey.scheduler.places import Host, find, settle
 
@@ -154,37 +153,3 @@ def test_network_file_systems_are_known(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "overlay", "tmpfs", "zfs", "fuseblk", ""])
 def test_local_file_systems_are_left_alone(kind: str) -> None:
     assert not places.is_network(kind)
-
-
-def test_sockets_live_in_the_runtime_directory_of_the_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runtime = Path("/tmp") / f"covey-test-{os.getpid()}"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    made = private.make_runtime_dir("default")
-    try:
-        assert made.parent == runtime / "covey"
-        assert made.stat().st_mode & 0o777 == 0o700
-        assert private.socket_path(made, "bus-1.sock").parent == made
-    finally:
-        made.rmdir()
-        (runtime / "covey").rmdir()
-        runtime.rmdir()
-
-
-def test_a_runtime_directory_that_is_too_long_or_not_ours_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deep = tmp_path / ("x" * 90)
-    deep.mkdir(mode=0o700)
-    opened = tmp_path / "open"
-    opened.mkdir()
-    opened.chmod(0o755)
-    for base in (deep, opened, Path("relative"), tmp_path / "missing"):
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
-        made = private.make_runtime_dir("default")
-        assert len(os.fsencode(made)) <= 75
-        made.rmdir()
-    with pytest.raises(StartFailed, match="longer than 100 bytes"):
-        private.socket_path(deep, "bus-1.sock")
