@@ -15,6 +15,7 @@ from covey.cli.head import head_of, is_up, not_up
 from covey.cli.output import note
 from covey.client.cluster import files_of
 from covey.core.roster import AgentState
+from covey.errors import FleetError, MachineError
 from covey.fleet.host import Host
 from covey.fleet.inventory import read_inventory
 from covey.fleet.limit import select
@@ -37,6 +38,19 @@ class CallMachines:
     failed: dict[str, str] = field(default_factory=dict[str, str])
     #: They are there for this call: nothing of it can go on without it.
     ends_with_call: bool = False
+
+    def check(self) -> None:
+        """Some of them are there.
+
+        Raises:
+            FleetError: none came up.
+        """
+        if self.failed and not self.names:
+            whys = "; ".join(f"{name}: {why}" for name, why in self.failed.items())
+            raise FleetError(
+                f"no machine came up: {whys}",
+                results={n: MachineError(w, machine=n) for n, w in self.failed.items()},
+            )
 
     def among(self, only: Sequence[str]) -> "CallMachines":
         """Of these machines, those that are in `only`."""

@@ -53,7 +53,16 @@ def run_map(argv: list[str]) -> int:
     if plan.nats_server:
         settings = replace(settings, nats_server=plan.nats_server)
     with Inputs(plan) as inputs:
-        return _Call(plan, settings, argv, inputs).run()
+        call = _Call(plan, settings, argv, inputs)
+        if not plan.names_machines or plan.dry_run:
+            return call.run()
+        # Dear, and rarely asked for.
+        from covey.cli.for_call import machines_of_call
+
+        found = machines_of_call(settings, plan.sshlogin, plan.hosts_file, plan.limit)
+        with found as machines:
+            machines.check()
+            return call.run(machines.names, ends_with_call=machines.ends_with_call)
 
 
 def resume_run(settings: Settings, job: int, *, as_json: bool) -> int:
@@ -112,11 +121,17 @@ class _Call:
         self._shell = shell_of(os.environ)
         self._template = plan.template(inputs.names, functions=self._shell.functions)
         self._log = Joblog()
+        self._machines: tuple[str, ...] = ()
         if plan.is_numbered and plan.joblog:
             self._log = read_joblog(Path(plan.joblog))
 
-    def run(self) -> int:
+    def run(self, machines: tuple[str, ...] = (), *, ends_with_call: bool = False) -> int:
+        """Run it, on these machines only (() = any); the exit code.
+
+        ends_with_call: they are there for this call, so the job ends with it.
+        """
         plan = self._plan
+        self._machines = machines
         results = open_results(plan, self._inputs.names)
         tasks = self._tasks(results)
         if plan.dry_run:
@@ -137,7 +152,7 @@ class _Call:
         # Imported while the root process starts.
         from covey.cli.map_start import Start, go
 
-        start = Start(self._plan, self._template, joblog, results)
+        start = Start(self._plan, self._template, joblog, results, ends_with_call)
         return go(self._settings, launch, self._order(), start, every)
 
     def _uses_head(self) -> bool:
@@ -174,7 +189,7 @@ class _Call:
             # With it, readers of the ledger can say what each task's command was.
             "template": self._template.to_wire(),
         }
-        shape = replace(shape, context=digest)
+        shape = replace(shape, context=digest, machines=self._machines)
         return JobOrder(replace(spec, shapes=(shape,), client=client), {digest: context})
 
     def _tasks(self, results: Results | None) -> Iterator[Input]:

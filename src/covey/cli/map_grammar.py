@@ -191,12 +191,14 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "cluster": (("cluster",), _string),
     "name": (("name",), _string),
     "nats_server": (("nats_server",), _string),
+    "limit": (("limit",), _string),
 }
 
 
 def _convert(options: dict[str, Any]) -> dict[str, Any]:
     """Texts of values to values of `MapPlan`, by field."""
     values: dict[str, Any] = {"env": tuple(read.read_env("--env", text) for text in options["env"])}
+    values |= {key: tuple(options[key]) for key in ("sshlogin", "hosts_file")}
     for key, given in options.items():
         if key in REPEATED:
             continue
@@ -238,7 +240,9 @@ def _check(plan: MapPlan) -> None:
         "--wd is one directory for all tasks: write  cd {} && …  into the command instead": (
             plan.workdir is not None and _REPLACED.search(plan.workdir)
         ),
-        "--here means this machine alone: leave out --cluster": plan.here and plan.cluster,
+        "--here means this machine alone: leave out --cluster, -S, -H and --limit": (
+            plan.here and (plan.cluster or plan.names_machines)
+        ),
     }
     for sentence, is_wrong in wrong.items():
         if is_wrong:

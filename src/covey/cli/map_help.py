@@ -48,6 +48,10 @@ When and where:
                          its CPUs; 0 = as many as possible (default: 100%)
   --here                 on this machine, even if a cluster is up
   --cluster NAME         on this cluster (COVEY_CLUSTER)
+  -S, --sshlogin HOSTS   on these machines (8/pi@rack,lab2); who is not up is
+                         brought up for this call, and taken down after it
+  -H, --slf FILE         the same for a list of machines
+  --limit PATTERN        only on these: 'lab*,!lab3,@pis'
   --wd, --workdir DIR    run in DIR (default: on this machine the current
                          directory, elsewhere a directory for each task)
   --env NAME[=VALUE]     set a variable for tasks on other machines

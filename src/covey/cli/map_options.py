@@ -75,6 +75,13 @@ VALUES = {
     "--cluster": "cluster",
     "--name": "name",
     "--nats-server": "nats_server",
+    "--sshlogin": "sshlogin",
+    "--sshloginfile": "hosts_file",
+    "--slf": "hosts_file",
+    "--hosts-file": "hosts_file",
+    "--limit": "limit",
+    "-S": "sshlogin",
+    "-H": "hosts_file",
     "-j": "jobs",
     "-P": "jobs",
     "-a": "arg_file",
@@ -85,9 +92,9 @@ VALUES = {
 }
 
 #: Fields that collect the values of all their occurrences.
-REPEATED = frozenset({"arg_file", "env"})
+REPEATED = frozenset({"arg_file", "env", "hosts_file", "sshlogin"})
 
-_MACHINES = "name the machines once with: covey up HOST…"
+_MACHINES = "name the machines with -S, or once with: covey up HOST…"
 _PROGRESS = "use --bar or --eta"
 _OUTPUT = "use --lb, or leave it out (grouped per task)"
 _REPLACE = "write the replacement string itself, such as {.} or {/}"
@@ -103,7 +110,6 @@ _SEMAPHORE = "use flock(1)"
 
 #: Options of GNU parallel that covey map does not have, and what to do instead.
 REFUSED = {
-    **dict.fromkeys(["-S", "--sshlogin", "--sshloginfile", "--slf"], _MACHINES),
     **dict.fromkeys(["--controlmaster", "-M", "--ssh", "--ssh-delay", "--sshdelay"], _MACHINES),
     **dict.fromkeys(["--filter-hosts", "--hostgroups", "--hgrp", "--rsync-opts"], _MACHINES),
     **dict.fromkeys(["--onall", "--nonall"], "covey map runs each item on one machine"),
@@ -138,7 +144,7 @@ REFUSED = {
     **dict.fromkeys(["--compress", "--compress-program", "--decompress-program"], "leave it out"),
     **dict.fromkeys(["--tmpdir", "--tempdir"], "covey keeps output below COVEY_HOME"),
     **dict.fromkeys(["--term-seq", "--termseq"], _KILL),
-    **dict.fromkeys(["--limit", "--noswap", "--memsuspend"], "use --memfree or --load"),
+    **dict.fromkeys(["--noswap", "--memsuspend"], "use --memfree or --load"),
     **dict.fromkeys(["--number-of-cpus", "--number-of-cores", "--number-of-sockets"], _CPUS),
     **dict.fromkeys(["--number-of-threads", "--use-cpus-instead-of-cores"], _CPUS),
     **dict.fromkeys(["--use-cores-instead-of-threads", "--use-sockets-instead-of-threads"], _CPUS),
@@ -150,7 +156,7 @@ REFUSED = {
     **dict.fromkeys(["--wait"], "covey map always waits"),
     **dict.fromkeys(["--profile", "-J", "--plain", "--gnu", "--tollef"], "leave it out"),
     **dict.fromkeys(["--record-env", "--session"], "use --env NAME"),
-    **dict.fromkeys(["--no-keep-order", "-g", "-T", "-W", "-B", "-H", "-Y"], "leave it out"),
+    **dict.fromkeys(["--no-keep-order", "-g", "-T", "-W", "-B", "-Y"], "leave it out"),
     **dict.fromkeys(["--will-cite", "--citation", "--bibtex", "--no-notice"], "leave it out"),
     **dict.fromkeys(["--embed", "--shell-completion"], "see: covey completion"),
     **dict.fromkeys(["--fast", "--debug", "-D", "--nocmd", "--unsafe"], "leave it out"),

@@ -76,6 +76,11 @@ class MapPlan:
     here: bool = False
     cluster: str | None = None
     nats_server: str | None = None
+    #: Machines to run on, brought up for the call where they are not up.
+    sshlogin: tuple[str, ...] = ()
+    hosts_file: tuple[str, ...] = ()
+    #: Only these of them, or of the cluster.
+    limit: str = ""
     name: str = ""
     # Output.
     keep_order: bool = False
@@ -103,6 +108,11 @@ class MapPlan:
         return not self.sources or any(
             source.kind == "file" and source.values == (b"-",) for source in self.sources
         )
+
+    @property
+    def names_machines(self) -> bool:
+        """Whether it says on which machines to run."""
+        return bool(self.sshlogin or self.hosts_file or self.limit)
 
     @property
     def is_numbered(self) -> bool:

@@ -56,6 +56,8 @@ class MapRun:
             before_output=self._progress.hide,
         )
         self._is_private = is_private
+        #: Ctrl-C cancels it at once, for nobody would go on with it.
+        self.ends_with_call = False
         self._total: int | None = None
         #: Items that an earlier call had handed over.
         self._held_before = 0
@@ -216,6 +218,12 @@ class MapRun:
             self._interrupted_twice.set()
 
     async def _stop(self) -> int:
+        if self.ends_with_call:
+            self._progress.note(f"job {self._job.job} is cancelled")
+            with contextlib.suppress(CoveyError):
+                await self._job.cancel([])
+                await self._await_end()
+            return INTERRUPTED
         for line in interrupted_lines(self._job.job, goes_on=not self._is_private):
             self._progress.note(line)
         if self._total is None and not self._is_private:

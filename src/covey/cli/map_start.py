@@ -28,6 +28,8 @@ class Start:
     template: Template
     joblog: JoblogWriter | None
     results: Results | None
+    #: The machines are there for this call, so the job ends with it.
+    ends_with_call: bool = False
 
 
 def go(
@@ -46,6 +48,7 @@ def go(
         else:
             job = await PrivateJob.begin(launch, order)
         run = MapRun(start.plan, start.template, job, joblog=start.joblog, results=start.results)
+        run.ends_with_call = start.ends_with_call
         return await run.feed_and_follow(tasks)
 
     return run_loop(run())
