@@ -14,8 +14,9 @@ from types import FrameType
 from covey.cli.head import head_of, is_up, not_up
 from covey.cli.output import note
 from covey.client.cluster import files_of
+from covey.client.reach import labels_of
 from covey.core.roster import AgentState
-from covey.errors import FleetError, MachineError
+from covey.errors import FleetError, MachineError, UsageError
 from covey.fleet.host import Host
 from covey.fleet.inventory import read_inventory
 from covey.fleet.limit import select
@@ -75,6 +76,11 @@ def machines_of_call(
             raise not_up(settings)
         yield CallMachines(_limited(settings, limit))
         return
+    if settings.head:
+        raise UsageError(
+            f"-S and -H bring machines up from here; the head is on {settings.head}: bring them up"
+            f" with covey up --head {settings.head} MACHINE, and choose with --limit"
+        )
     hosts = read_inventory(sshlogins, hosts_files).limited(limit).hosts
     names = tuple(host.name for host in hosts)
     was_up = is_up(settings)
@@ -90,15 +96,13 @@ def machines_of_call(
             ours = any(host.name not in known for host in absent)
             yield CallMachines(kept, failed, ends_with_call=ours)
         finally:
-            _take_down(settings, absent, known, was_up=was_up)
+            _take_down(settings, known, was_up=was_up)
 
 
 def _limited(settings: Settings, limit: str) -> tuple[str, ...]:
     if not limit:
         return ()
-    machines = files_of(settings).machines()
-    labels = [(one.name, one.host.labels if one.host is not None else ()) for one in machines]
-    return tuple(select(labels, limit))
+    return tuple(select(labels_of(settings), limit))
 
 
 def _ready(settings: Settings, known: set[str]) -> set[str]:
@@ -114,24 +118,20 @@ def _bring_up(settings: Settings, hosts: tuple[Host, ...]) -> dict[str, str]:
 
     def hear(machine: Raised) -> None:
         if machine.error is not None:
-            failed[machine.name] = machine.error.message
-            note(f"covey: {machine.name} does not come up: {machine.error.message}")
+            failed[machine.name] = machine.error.message.removeprefix(f"{machine.name}: ")
 
     up(settings, UpOrder(hosts=hosts), hear)
     return failed
 
 
-def _take_down(
-    settings: Settings, hosts: tuple[Host, ...], known: set[str], *, was_up: bool
-) -> None:
+def _take_down(settings: Settings, known: set[str], *, was_up: bool) -> None:
     if was_up:
-        ours = tuple(host.name for host in hosts if host.name not in known)
-        if not ours:
-            return
-        done = down(settings, DownOrder(only=ours))
+        there = {machine.name for machine in files_of(settings).machines()}
+        order = DownOrder(only=tuple(sorted(there - known)))
+        done = down(settings, order) if order.only else None
     else:
         done = down(settings, DownOrder())
-    for machine in done.machines:
+    for machine in done.machines if done is not None else ():
         if not machine.is_stopped:
             note(f"covey: {machine.name} was not taken down: {machine.why}")
 

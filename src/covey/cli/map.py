@@ -27,9 +27,9 @@ from covey.cli.map_plan import MapPlan
 from covey.cli.map_results import Results, open_results
 from covey.cli.map_shell import shell_of
 from covey.client.launch import Launch, SlotCount
+from covey.client.reach import is_up
 from covey.fleet.call_settings import settings_of_call
 from covey.model.context import CommandContext, encode_context
-from covey.scheduler.folding import head_is_up
 from covey.scheduler.places import settled
 from covey.settings import Settings
 
@@ -52,6 +52,8 @@ def run_map(argv: list[str]) -> int:
         sys.stderr.write(f"covey: {note}\n")
     if plan.nats_server:
         settings = replace(settings, nats_server=plan.nats_server)
+    if plan.head or plan.here:
+        settings = replace(settings, head=plan.head)
     with Inputs(plan) as inputs:
         call = _Call(plan, settings, argv, inputs)
         if not plan.names_machines or plan.dry_run:
@@ -62,6 +64,8 @@ def run_map(argv: list[str]) -> int:
         found = machines_of_call(settings, plan.sshlogin, plan.hosts_file, plan.limit)
         with found as machines:
             machines.check()
+            for name, why in machines.failed.items():
+                sys.stderr.write(f"covey: without {name}: {why}\n")
             return call.run(machines.names, ends_with_call=machines.ends_with_call)
 
 
@@ -156,7 +160,7 @@ class _Call:
         return go(self._settings, launch, self._order(), start, every)
 
     def _uses_head(self) -> bool:
-        return not self._plan.here and head_is_up(self._settings.state_dir)
+        return not self._plan.here and is_up(self._settings)
 
     def _slots(self) -> SlotCount:
         slots = self._plan.slots(self._cpus)

@@ -190,10 +190,10 @@ class _Run:
             _print_group(group, is_live=self._is_live)
         for problem in keeper.problems:
             note(f"covey: {problem}")
-        brought = {name: found for name, found in keeper.gathered.items() if found}
+        brought = [one.machine for one in self._results if keeper.gathered.get(one.machine)]
         if brought:
-            files = counted(sum(map(len, brought.values())), "file")
-            note(f"{files} of {names_text(list(brought))} in {keeper.directory}/MACHINE/")
+            files = counted(sum(map(len, keeper.gathered.values())), "file")
+            note(f"{files} of {names_text(brought)} in {keeper.directory}/MACHINE/")
         note(summary(self._results, self._again))
 
 

@@ -229,6 +229,8 @@ class ErrandRun:
         state, why = str(found["state"]), str(found.get("why") or "")
         if state == AgentState.READY:
             return "it was lost while this ran"
+        if state == AgentState.UNREACHABLE:
+            return why
         return f"{state}: {why}" if why else state
 
     async def _give_up_strangers(self) -> None:
