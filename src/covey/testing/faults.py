@@ -5,6 +5,7 @@ by the records in its state directory.
 """
 
 import os
+import select
 import signal
 import time
 from collections.abc import Generator
@@ -16,14 +17,29 @@ from covey.agent.proctree import Process
 from covey.bus.record import read_record
 from covey.client.cluster import ClusterFiles
 
+#: A process that SIGKILL has not ended by then never ends.
+KILLED_MAX_S = 60.0
 _SERVER = "nats-server"
 #: In the command line of a root process, however Python was told to start it.
 _ROOT = b"covey.agent"
 
 
 def kill(process: Process | None) -> bool:
-    """SIGKILL, if it still is this process; whether it was."""
-    return _signal(process, signal.SIGKILL)
+    """SIGKILL, if it still is this process; whether it was. Returns when all of it is gone."""
+    if process is None:
+        return False
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        was_there = _signal(process, signal.SIGKILL)
+        # Its locks and sockets are free only when its last thread has ended.
+        if was_there and not select.select([fd], [], [], KILLED_MAX_S)[0]:
+            raise AssertionError(f"process {process.pid} hangs in the kernel")
+    finally:
+        os.close(fd)
+    return was_there
 
 
 def stop(process: Process | None) -> bool:

@@ -48,6 +48,37 @@ FORKER = textwrap.dedent(
     signal.pause()
     """
 )
+#: Starts a server in argv[1] and is killed at each line of that; a next one follows each time.
+EACH_LINE = textwrap.dedent(
+    """
+    import subprocess, sys
+    from pathlib import Path
+    from covey.bus import lock, record, server
+    from covey.bus.binary import find_server
+    from covey.bus.config import ServerConfig, account_user
+    from covey.bus.server import ServerProcess
+    from covey.testing.dying import each_line
+
+    config = ServerConfig("test", Path(sys.argv[1]), (account_user("test", "secret"),))
+    binary = find_server()
+    found = 0
+
+    def start():
+        ServerProcess.spawn(binary, config, is_private=False)
+
+    def go_on():
+        global found
+        server = ServerProcess.find(config, 60)
+        if server is not None:
+            found += 1
+            assert server.url
+            server.stop()
+        assert not lock.is_held(config.directory)
+
+    files = [lock.__file__, record.__file__, server.__file__, subprocess.__file__]
+    print(each_line(start, go_on, files), found)
+    """
+)
 
 
 @pytest.fixture
@@ -134,3 +165,17 @@ def test_who_only_looks_at_the_lock_does_not_hold_it(config: ServerConfig) -> No
             assert ServerProcess.find(config) is None
         finally:
             looker.kill()
+
+
+def test_a_starter_that_is_killed_at_any_line_is_taken_over_or_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EACH_LINE, str(tmp_path / "bus")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines, found = map(int, done.stdout.split())
+    assert 0 < found < lines
