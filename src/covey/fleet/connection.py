@@ -35,7 +35,7 @@ from covey.fleet.ssh_errors import (
 #: An `open` in which nobody is asked takes no longer.
 OPEN_MAX_S = 30.0
 #: How often a connection that sshd closed (MaxStartups) is tried again, and the first pause.
-ATTEMPTS_MAX = 6
+ATTEMPTS_MAX = 4
 PAUSE_S = 0.3
 #: sshd takes 10 sessions in one connection (MaxSessions); the rest is for people's own.
 SESSIONS_MAX = 8
@@ -102,6 +102,8 @@ class Connection:
         self._files = MasterFiles.of(ssh.control_dir, host)
         self._sessions = threading.BoundedSemaphore(SESSIONS_MAX)
         self._config: Mapping[str, str] = {}
+        #: Connections that sshd closed in the greeting of the last `open`.
+        self.closed_count = 0
         self._child: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------ the master
@@ -148,6 +150,7 @@ class Connection:
             if trouble.kind not in PASSING or is_last:
                 raise failed(self.host, self._with_agent(trouble, is_interactive))
             time.sleep(pause_s)
+            self.closed_count = attempt
             attempt += 1
 
     def _with_agent(self, trouble: Trouble, is_interactive: bool) -> Trouble:
