@@ -26,7 +26,7 @@ def _config_file(env: Mapping[str, str], home: Path) -> Path:
         words = shlex.split(env.get("COVEY_SSH_COMMAND", ""))
     except ValueError:
         words = []
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if word.startswith("-F"):
             return Path(word[2:] or after).expanduser()
     return home / ".ssh" / "config"

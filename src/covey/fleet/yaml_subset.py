@@ -152,10 +152,8 @@ class _Reader:
     def _map(self, indent: int, depth: int) -> Map:
         found = Map(self._lines[self._at].number)
         while (line := self._next_at(indent)) is not None:
-            if _is_item(line.text):
-                break
             self._at += 1
-            split = _key_and_rest(line.text)
+            split = "an item among keys" if _is_item(line.text) else _key_and_rest(line.text)
             if isinstance(split, str):
                 self._bad(line.number, split)
                 self._skip(indent)
@@ -283,7 +281,8 @@ def _flow(text: str, line: int) -> Node:
     while at < len(text) and text[at] != close:
         letter = text[at]
         quoted = {'"': _DOUBLE, "'": _SINGLE}.get(letter)
-        found = quoted.match(text, at) if quoted and not text[start:at].strip(" ") else None
+        begins_value = text[start:at].strip(" ")[-1:] in ("", ":")
+        found = quoted.match(text, at) if quoted and begins_value else None
         if letter in "{[":
             return Refused("braces within braces are not read", line)
         if letter == ",":
