@@ -1,59 +1,105 @@
 """`covey status`: the machines of the cluster, and what runs on them."""
 
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import click
 
-from covey.cli.call import Call, command
+from covey.cli.call import Call, command, limit_option
 from covey.cli.duration import duration
 from covey.cli.head import head_of, is_up, not_up
 from covey.cli.output import Column, counted, print_json, print_table, printable, say, size
 from covey.cli.ping import machines_of, milliseconds
 from covey.cli.view import OPEN, ledger_of
+from covey.fleet.limit import select
 from covey.settings import Settings
 
-#: State of a machine that takes work (`core.roster.AgentState`).
+#: State of a machine that takes work (`core.agents.AgentState`).
 READY = "ready"
+#: States with which the command ends with 1: somebody should look.
+BAD = frozenset({"lost", "unreachable"})
+#: Between two pictures of --watch.
+WATCH_EVERY_S = 1.0
 
+#: Moves the cursor home and clears what is below, line by line, so that nothing flickers.
+_HOME, _CLEAR = "\033[H", "\033[J"
 _COLUMNS = (
     Column("MACHINE"),
     Column("STATE"),
+    Column("SINCE", right=True),
     Column("SLOTS", right=True),
-    Column("BUSY", right=True),
     Column("LOAD", right=True),
     Column("MEM FREE", right=True),
     Column("DISK FREE", right=True),
     Column("PYTHON"),
+    Column("COVEY"),
     Column("SEEN", right=True),
     Column("PING", right=True),
     Column("WHY"),
 )
 
 
-@command("status", examples="covey status\ncovey status --json\ncovey --cluster lab status")
+@command(
+    "status",
+    examples="covey status\ncovey status --watch\ncovey status --json\ncovey status --limit 'lab*'",
+)
+@limit_option
+@click.option("--watch", is_flag=True, help="Again each second, until Ctrl-C.")
 @click.option("--plain", is_flag=True, help="As distsys: a line `Client: ADDRESS ON|OFF` for each.")
-def status(call: Call, *, plain: bool) -> int | None:
-    """Show the machines of the cluster, their slots and what runs.
+def status(call: Call, *, limit: str, watch: bool, plain: bool) -> int | None:
+    r"""Show the machines of the cluster, their slots and what runs.
 
-    SEEN is how long ago a machine was last heard of, PING how long an echo took. Without a
-    cluster it says so, shows how many slots this machine has and where that number comes from, and
-    ends with 0.
+    \b
+    joining      its agent was not heard of yet
+    ready        takes work; draining: finishes what it has
+    unreachable  silent for 3 s: nothing is sent there, and what runs there runs on
+    lost         known dead, or silent for long: bring it back with covey up
+    left         taken down
+    no agent     named in covey.toml or $COVEY_HOSTS, its sshd answers: covey up
+
+    SINCE is how long it has been so, SLOTS busy ones of all, SEEN how long ago it was last heard
+    of, PING how long an echo took. Ends with 1 when a machine is lost or unreachable.
+
+    Without a cluster it says so and shows how many slots this machine has and where that number
+    comes from.
     """
     settings = call.settings()
     if plain:
         from covey.cli.plain import print_plain
 
-        return print_plain(settings)
+        return print_plain(settings, limit)
     if not is_up(settings):
-        _status_of_this_machine(call, settings)
-        return None
+        return _status_without_head(call, settings, limit)
     with head_of(settings) as head:
-        answer = head.ask("status")
-    if call.as_json:
-        print_json({"cluster": settings.cluster, "up": True, **answer})
-        return None
+        if not watch:
+            return _show(call, settings, head.ask("status"), limit)
+        while True:
+            answer = head.ask("status")
+            _show_again(lambda shown=answer: _show(call, settings, shown, limit))
+            time.sleep(WATCH_EVERY_S)
+
+
+def _show_again(show: Callable[[], object]) -> None:
+    """A picture over the one before, on a terminal; else a block below it."""
+    if sys.stdout.isatty():
+        sys.stdout.write(_HOME + _CLEAR)
+        show()
+    else:
+        show()
+        say()
+    sys.stdout.flush()
+
+
+def _show(call: Call, settings: Settings, answer: dict[str, Any], limit: str) -> int:
     machines = machines_of(answer)
+    machines += _strangers({str(machine["name"]) for machine in machines})
+    machines = _limited(machines, limit)
+    code = int(any(machine["state"] in BAD for machine in machines))
+    if call.as_json:
+        print_json({"cluster": settings.cluster, "up": True, **answer, "machines": machines})
+        return code
     _say_summary(settings.cluster, machines)
     print_table(_COLUMNS, [_machine_row(machine) for machine in machines])
     jobs = cast("dict[str, int]", answer["jobs"])
@@ -63,9 +109,34 @@ def status(call: Call, *, plain: bool) -> int | None:
     )
     for origin, names in _slot_origins(machines).items():
         say(f"slots of {', '.join(names)}: {origin}")
+    forged = int(answer["forged"]) + sum(int(machine.get("forged", 0)) for machine in machines)
+    if forged:
+        say(f"{counted(forged, 'message')} with a wrong signature, not obeyed: logs/head.log")
+    for line in cast("list[str]", answer.get("notes") or []):
+        say(printable(line))
     if answer.get("trouble"):
         say(f"nothing can be recorded at the moment: {printable(str(answer['trouble']))}")
-    return None
+    return code
+
+
+def _limited(machines: list[dict[str, Any]], limit: str) -> list[dict[str, Any]]:
+    if not limit:
+        return machines
+    known = [(str(m["name"]), cast("list[str]", m.get("groups") or [])) for m in machines]
+    chosen = set(select(known, limit))
+    return [machine for machine in machines if machine["name"] in chosen]
+
+
+def _strangers(members: set[str]) -> list[dict[str, Any]]:
+    """Machines that covey.toml or $COVEY_HOSTS name and that are not in the cluster."""
+    from covey.fleet.inventory import read_inventory
+
+    hosts = [host for host in read_inventory().hosts if host.name not in members]
+    if not hosts:
+        return []
+    from covey.cli.probing import probed
+
+    return probed(hosts)
 
 
 def _say_summary(cluster: str, machines: Sequence[Mapping[str, Any]]) -> None:
@@ -90,39 +161,39 @@ def _slot_origins(machines: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]
     return origins
 
 
-def _status_of_this_machine(call: Call, settings: Settings) -> None:
+def _status_without_head(call: Call, settings: Settings, limit: str) -> int:
     from covey.agent.cpus import default_slots
 
     slots, origin = default_slots()
+    machines = _limited(_strangers(set()), limit)
+    code = int(any(machine["state"] in BAD for machine in machines))
     if call.as_json:
-        print_json(
-            {
-                "cluster": settings.cluster,
-                "up": False,
-                "machines": [],
-                "this_machine": {"slots": slots, "slots_from": origin},
-            }
-        )
-        return
+        value = {"machines": machines, "this_machine": {"slots": slots, "slots_from": origin}}
+        print_json({"cluster": settings.cluster, "up": False, **value})
+        return code
     say(str(not_up(settings)))
+    if machines:
+        print_table(_COLUMNS, [_machine_row(machine) for machine in machines])
     say(f"this machine: {counted(slots, 'slot')} ({origin}); covey map uses them meanwhile")
     running = [row for row in ledger_of(settings).jobs(states=OPEN) if row.is_live]
     if running:
         say(f"{counted(len(running), 'job')} running here: covey jobs")
+    return code
 
 
 def _machine_row(machine: Mapping[str, Any]) -> list[str]:
-    load = machine.get("load1")
-    latency_s = machine.get("latency_s")
+    load, latency_s = machine.get("load1"), machine.get("latency_s")
+    is_known = bool(machine.get("version"))
     return [
         str(machine.get("name", "")),
         str(machine.get("state", "")),
-        str(machine.get("slots", "-")),
-        str(machine.get("busy", "-")),
-        "-" if load is None else f"{load:.2f}",
-        size(machine.get("mem_free")),
-        size(machine.get("disk_free")),
+        duration(machine.get("since_s")),
+        f"{machine.get('busy', 0)}/{machine.get('slots', 0)}" if is_known else "-",
+        f"{load:.2f}" if is_known and load is not None else "-",
+        size(machine.get("mem_free") if is_known else None),
+        size(machine.get("disk_free") if is_known else None),
         str(machine.get("python") or "-"),
+        str(machine.get("version") or "-"),
         duration(machine.get("heartbeat_age_s")),
         "-" if latency_s is None else milliseconds(latency_s),
         str(machine.get("why") or ""),

@@ -16,17 +16,22 @@ UNHEARD_MAX_S = 30.0
 
 
 class Feeding:
-    """Closes jobs whose clients are dead. Clients are processes of this machine."""
+    """Closes jobs whose clients are dead: processes of this machine, or far ones, silent by now."""
 
     def __init__(self, jobs: DurableJobs) -> None:
         self._jobs = jobs
         self._feeders: dict[int, ProcessRecord] = {}
+        #: job -> when a client on another machine was heard of.
+        self._heard: dict[int, float] = {}
         #: job -> when (monotonic) it was first seen open, without anybody who feeds it.
         self._orphans: dict[int, float] = {}
 
     def heard(self, job: int, feeder: ProcessRecord) -> None:
-        """`feeder` has more items for the job, or may have."""
-        self._feeders[job] = feeder
+        """`feeder` has more items for the job, or may have. Process 0: one on another machine."""
+        if feeder.pid:
+            self._feeders[job] = feeder
+        else:
+            self._heard[job] = time.monotonic()
         self._orphans.pop(job, None)
 
     def look(self) -> None:
@@ -36,7 +41,7 @@ class Feeding:
         for job in open_jobs:
             if self._is_abandoned(job, now):
                 self._close(job)
-        for known in (self._feeders, self._orphans):
+        for known in (self._feeders, self._heard, self._orphans):
             for job in [job for job in known if job not in open_jobs]:
                 del known[job]
 
@@ -44,6 +49,8 @@ class Feeding:
         feeder = self._feeders.get(job)
         if feeder is not None:
             return not feeder.is_alive
+        if job in self._heard:
+            return now - self._heard[job] > UNHEARD_MAX_S
         return now - self._orphans.setdefault(job, now) > UNHEARD_MAX_S
 
     def _close(self, job: int) -> None:

@@ -223,7 +223,7 @@ def bus_order(files: ClusterFiles, name: str) -> BusOrder:
     if not address.is_ours:
         # The user's bus: one credential, in the address.
         return BusOrder(address.url, address.user, address.password, is_ours=False)
-    return BusOrder(address.url, AGENT_PREFIX + name, files.password(name))
+    return BusOrder(address.url, AGENT_PREFIX + name, files.password(name), ca=address.ca)
 
 
 def _greet(process: subprocess.Popen[bytes], line: bytes, name: str, log_path: Path) -> None:

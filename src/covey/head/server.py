@@ -9,11 +9,12 @@ import logging
 import os
 
 from covey.bus.binary import find_server
-from covey.bus.config import ACCOUNT_USER, ServerConfig, account_user, agent_user
+from covey.bus.config import ACCOUNT_USER, ServerConfig, ServerTls, account_user, agent_user
 from covey.bus.record import read_record, write_record
 from covey.bus.server import ServerProcess
 from covey.client.cluster import ClusterFiles
-from covey.errors import CoveyError, UsageError
+from covey.errors import CoveyError, StartFailed, UsageError
+from covey.head.direct import Listen
 from covey.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class BusKeeper:
 
     def __init__(self, settings: Settings, files: ClusterFiles) -> None:
         self._settings = settings
+        self._listen = Listen.parse(settings.bus_listen)
         self._files = files
         self._server: ServerProcess | None = None
         self._pidfd = -1
@@ -45,9 +47,14 @@ class BusKeeper:
         record = read_record(self._files.bus_dir)
         # Everybody knows the port of the last one: a new server takes it again.
         port = int(record.url.rpartition(":")[2]) if record is not None else -1
-        server = running_server(self._config(port))
+        config = self._config(port)
+        server = running_server(config)
+        if server is not None and not server.listens_as(config):
+            log.info("the bus is to listen elsewhere: its server is started anew")
+            server.stop()
+            server = None
         if server is None:
-            server = self._spawn(self._config(port))
+            server = self._spawn(config)
         else:
             self._adopt(server)
         self._server = server
@@ -80,8 +87,8 @@ class BusKeeper:
 
     @property
     def port(self) -> int:
-        """Where our server listens on loopback; 0 = the bus is the user's own."""
-        return self._server.port if self._server is not None else 0
+        """Where tunnels lead to; 0 = agents reach the bus themselves (direct, or the user's)."""
+        return self._server.port if self._server is not None and self._listen is None else 0
 
     def close(self) -> None:
         """Look away: the server runs on."""
@@ -125,7 +132,9 @@ class BusKeeper:
 
     def _config(self, port: int) -> ServerConfig:
         cluster = self._settings.cluster
-        names = [m.name for m in self._files.machines() if m.name not in self._cuts]
+        machines = self._files.machines()
+        names = [m.name for m in machines if m.name not in self._cuts]
+        listen = self._listen
         return ServerConfig(
             cluster=cluster,
             directory=self._files.bus_dir,
@@ -133,8 +142,24 @@ class BusKeeper:
                 account_user(cluster, self._files.password(ACCOUNT_USER)),
                 *(agent_user(cluster, name, self._files.password(name)) for name in names),
             ),
-            port=port,
+            port=listen.port if listen is not None else port,
+            host=listen.host if listen is not None else "127.0.0.1",
+            tls=self._tls(is_needed=any(m.kind != "local" for m in machines)),
         )
+
+    def _tls(self, *, is_needed: bool) -> ServerTls | None:
+        """Certificates: in the direct mode, and for machines whose sshd forwards ports only."""
+        authority = self._files.authority()
+        if self._listen is not None:
+            return authority.server_tls(self._listen.names(), is_required=True)
+        if not is_needed:
+            return None
+        try:
+            return authority.server_tls([], is_required=False)
+        except StartFailed as error:
+            # Unix sockets, which nearly every sshd forwards, do without.
+            log.warning("%s", error)
+            return None
 
     def _watch(self, server: ServerProcess) -> None:
         try:

@@ -52,6 +52,8 @@ class Head:
         self._incarnation = secrets.token_hex(16)
         self._end = asyncio.Event()
         self._trouble: CoveyError | None = None
+        #: Why an agent is in the state that it is in.
+        self._reasons: dict[str, str] = {}
         #: What whoever starts this head is to be told ("" = nothing).
         self.note = ""
         self._keeper = BusKeeper(settings, self._files)
@@ -87,6 +89,7 @@ class Head:
             password=address.password,
             name=HEAD,
             is_ours=address.is_ours,
+            ca=address.ca,
         )
         self._make_services()
         self._tunnels = TunnelKeeper(
@@ -194,6 +197,7 @@ class Head:
 
     def agent_changed(self, agent: str, state: str, reason: str) -> None:
         """See `ports.Sink`."""
+        self._reasons[agent] = reason
         log.info("%s is %s%s", agent, state, f" ({reason})" if reason else "")
 
     def output(self, message: Output) -> None:
@@ -225,6 +229,7 @@ class Head:
             self._service,
             self._files,
             self._tunnels,
+            reasons=self._reasons,
             now=time.monotonic(),
             forged=self._service.forged + self._desk.forged,
             trouble=trouble,

@@ -1,18 +1,25 @@
 """What `covey status` shows of a cluster."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from covey.client.cluster import ClusterFiles
+from covey.client.cluster import ClusterFiles, Machine
+from covey.core.agents import DRAINING, AgentState, Peer
 from covey.core.explaining import absence
-from covey.core.roster import AgentState, Peer
 from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.service import SchedulerService
 
+#: On a bus of the user's own.
+NO_PERMISSIONS = (
+    "this cluster uses a bus of yours with one credential for all: subject permissions are off, so"
+    " a machine's credential reads what others are sent; only signed grants are obeyed all the same"
+)
+#: What is said of a machine whose reason nobody knows better.
 _WHY = {
     AgentState.JOINING: "has not answered yet",
     AgentState.UNREACHABLE: "silent; its tasks are adopted if it comes back",
-    AgentState.LOST: "dead or silent for long; bring it back with: covey up --local",
+    AgentState.LOST: "dead or silent for long",
     AgentState.LEFT: "said goodbye",
 }
 
@@ -23,17 +30,22 @@ def status_of(
     files: ClusterFiles,
     tunnels: TunnelKeeper,
     *,
+    reasons: Mapping[str, str],
     now: float,
     forged: int,
     trouble: str,
 ) -> dict[str, Any]:
-    """Machines with their figures, job counts, totals. `now`: the loop's time."""
+    """Machines with their figures, job counts, totals.
+
+    reasons: why an agent is in the state that it is in. now: the loop's time.
+    """
     peers = service.core.roster.peers
-    machines = [
-        _machine(machine.name, peers.get(machine.name), service.facts(machine.name), now)
-        | _absence(peers.get(machine.name), service, now)
-        for machine in files.machines()
-    ]
+    machines: list[dict[str, Any]] = []
+    for machine in files.machines():
+        name, peer = machine.name, peers.get(machine.name)
+        row = _machine(name, peer, service.facts(name), now) | _reached(machine)
+        row |= tunnels.facts(name)
+        machines.append(row | _why(machine, peer, row, reasons.get(name, ""), service, now))
     ready = [machine for machine in machines if machine["state"] == AgentState.READY]
     jobs = [job for job in service.core.jobs.values() if job.is_open]
     return {
@@ -52,6 +64,7 @@ def status_of(
         },
         "forged": forged,
         "trouble": trouble,
+        "notes": [] if files.address().is_ours else [NO_PERMISSIONS],
     }
 
 
@@ -68,20 +81,48 @@ def states_of(service: SchedulerService, tunnels: TunnelKeeper) -> dict[str, dic
     }
 
 
-def _absence(peer: Peer | None, service: SchedulerService, now: float) -> dict[str, Any]:
-    """Until when an unreachable machine is waited for."""
+def _reached(machine: Machine) -> dict[str, Any]:
+    """How the machine is reached."""
+    host = machine.host
+    return {
+        "kind": machine.kind,
+        "login": host.login if host is not None else "",
+        "address": host.address if host is not None else "",
+        "groups": list(host.labels) if host is not None else [],
+    }
+
+
+def _why(
+    machine: Machine,
+    peer: Peer | None,
+    row: Mapping[str, Any],
+    reason: str,
+    service: SchedulerService,
+    now: float,
+) -> dict[str, Any]:
+    """Why it is not ready ("" = it is), and until when an unreachable one is waited for."""
+    state = peer.state if peer is not None else AgentState.JOINING
+    tunnel_why = str(row.get("tunnel_why") or "")
+    if row["state"] == DRAINING:
+        return {"why": f"finishes what it has; takes work again: covey drain --undo {machine.name}"}
+    if state is AgentState.READY:
+        return {"why": ""}
+    again = "covey up --local" if machine.kind == "local" else f"covey up {machine.name}"
+    why = tunnel_why or _WHY.get(state, "")
+    if state is AgentState.LEFT and "protocol" in reason:
+        why = f"it {reason}; replace it with: {again}"
+    elif state is AgentState.LOST and not tunnel_why:
+        why = f"{why}; bring it back with: {again}"
     times = absence(peer, service.core.jobs.values(), now) if peer is not None else None
     if times is None:
-        return {}
-    return {**asdict(times), "why": f"silent; {times}"}
+        return {"why": why}
+    return {**asdict(times), "why": f"{tunnel_why or 'silent'}; {times}"}
 
 
 def _machine(name: str, peer: Peer | None, facts: dict[str, Any], now: float) -> dict[str, Any]:
-    state = peer.state if peer is not None else AgentState.JOINING
-    why = _WHY.get(state, "")
     return {
         "name": name,
-        "state": peer.word if peer is not None else str(state),
+        "state": peer.word if peer is not None else str(AgentState.JOINING),
         "since_s": now - peer.since if peer is not None else 0.0,
         "slots": peer.slots if peer is not None else 0,
         "slots_from": facts.get("slots_from", ""),
@@ -97,5 +138,4 @@ def _machine(name: str, peer: Peer | None, facts: dict[str, Any], now: float) ->
         "heartbeat_age_s": now - peer.heard if peer is not None and peer.heard else None,
         "latency_s": peer.rtt_s if peer is not None else None,
         "forged": facts.get("forged", 0),
-        "why": why,
     }

@@ -132,6 +132,14 @@ class Lab:
         assert done.returncode == 0, f"covey {' '.join(words)}: {done.stderr}"
         return json.loads(done.stdout)
 
+    def states(self) -> dict[str, str]:
+        """What `covey status` says of each machine; it ends with 1 when one is lost."""
+        done = self("status", "--json")
+        assert done.returncode in (0, 1), done.stderr
+        return {
+            machine["name"]: machine["state"] for machine in json.loads(done.stdout)["machines"]
+        }
+
     def start(self, *words: str, stdin: bytes | int = subprocess.DEVNULL) -> Call:
         """Begin a command; `stdin`: bytes, or subprocess.PIPE for `Call.say`."""
         number = len(self._calls) + 1

@@ -255,7 +255,7 @@ def test_when_the_cluster_is_taken_down_its_clients_say_so_and_the_next_up_goes_
 
 
 def _states(lab: Lab) -> dict[str, str]:
-    return {m["name"]: m["state"] for m in lab.json("status")["machines"]}
+    return lab.states()
 
 
 def _total(lab: Lab) -> int | None:
