@@ -8,7 +8,11 @@ import click
 from covey.cli.call import Call, command
 from covey.cli.duration import parse_duration
 from covey.cli.foreign import ForeignCommand, split_words
+from covey.cli.output import print_json, text_or_base64
+from covey.client.cluster import Machine
+from covey.client.direct import gather, machine_of, pass_through
 from covey.errors import UsageError
+from covey.settings import Settings
 
 
 @command(
@@ -36,18 +40,30 @@ def exec_(call: Call, words: Sequence[str], timeout: str, *, no_tty: bool) -> in
     Exit code: that of the command; 124 time limit, 125 covey itself failed, 126 and 127 as a shell
     (cannot be run, not found), 128+n killed by signal n.
     """
-    from covey.client.direct import machine_of, pass_through
-
     before, behind = split_words(words)
     if not before:
         raise UsageError("say on which machine — for example: covey exec lab1 -- hostname")
     settings = call.settings()
     command_words = [*before[1:], *(behind or [])]
+    machine = machine_of(settings, before[0])
+    timeout_s = parse_duration(timeout) if timeout else 0.0
+    if call.as_json:
+        return _as_json(settings, machine, command_words, timeout_s)
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return pass_through(
-        settings,
-        machine_of(settings, before[0]),
-        command_words,
-        tty=is_terminal and not no_tty,
-        timeout_s=parse_duration(timeout) if timeout else 0.0,
+        settings, machine, command_words, tty=is_terminal and not no_tty, timeout_s=timeout_s
     )
+
+
+def _as_json(settings: Settings, machine: Machine, words: Sequence[str], timeout_s: float) -> int:
+    stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    done = gather(settings, machine, words, stdin=stdin, timeout_s=timeout_s)
+    value = {
+        "cluster": settings.cluster,
+        "machine": machine.name,
+        "exit": done.code,
+        "stdout": text_or_base64(done.out),
+        "stderr": text_or_base64(done.err),
+    }
+    print_json(value)
+    return done.code
