@@ -8,8 +8,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from covey.agent import proctree
@@ -26,20 +26,29 @@ _ROOT = b"covey.agent"
 
 def kill(process: Process | None) -> bool:
     """SIGKILL, if it still is this process; whether it was. Returns when all of it is gone."""
-    if process is None:
-        return False
+    return kill_all([process]) == 1
+
+
+def kill_all(processes: Iterable[Process | None]) -> int:
+    """SIGKILL to all of them, as good as at once; how many were there. Returns when all are gone.
+
+    Locks and sockets of a process are free only when its last thread has ended.
+    """
+    fds: list[int] = []
     try:
-        fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return False
-    try:
-        was_there = _signal(process, signal.SIGKILL)
-        # Its locks and sockets are free only when its last thread has ended.
-        if was_there and not select.select([fd], [], [], KILLED_MAX_S)[0]:
-            raise AssertionError(f"process {process.pid} hangs in the kernel")
+        for process in processes:
+            if process is not None:
+                with suppress(ProcessLookupError):
+                    fds.append(os.pidfd_open(process.pid))
+                    if not _signal(process, signal.SIGKILL):
+                        os.close(fds.pop())
+        for fd in fds:
+            if not select.select([fd], [], [], KILLED_MAX_S)[0]:
+                raise AssertionError("what was killed hangs in the kernel")
+        return len(fds)
     finally:
-        os.close(fd)
-    return was_there
+        for fd in fds:
+            os.close(fd)
 
 
 def stop(process: Process | None) -> bool:

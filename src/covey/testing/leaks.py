@@ -20,7 +20,7 @@ from covey.testing.waiting import wait_until
 #: The variable that marks what belongs to a test.
 MARK = "_COVEY_TEST_MARK"
 #: What was started may need so long to go away.
-GONE_WITHIN_S = 10.0
+GONE_WITHIN_S = 30.0
 #: In the base of runtime directories, and not one of them.
 _NOT_RUNTIME = ("nats-server.checked",)
 

@@ -55,7 +55,7 @@ def agent(tmp_path: Path) -> Generator[Agent]:
 
 def test_a_killed_agent_leaves_no_process(agent: Agent) -> None:
     agent.process.kill()
-    wait_until(lambda: not agent.left(), describe=agent.left, timeout_s=5)
+    wait_until(lambda: not agent.left(), describe=agent.left)
 
 
 def test_what_a_killed_agent_and_zygote_leave_is_found_by_its_owner(agent: Agent) -> None:
@@ -65,7 +65,7 @@ def test_what_a_killed_agent_and_zygote_leave_is_found_by_its_owner(agent: Agent
     os.kill(agent.zygote, signal.SIGKILL)
     # Slot children die with their zygote; what they started is for the next agent to find.
     proctree.kill_orphans(agent.owner, 0.2)
-    wait_until(lambda: not agent.left(), describe=agent.left, timeout_s=5)
+    wait_until(lambda: not agent.left(), describe=agent.left)
 
 
 def test_close_ends_everything_and_the_zygote(agent: Agent) -> None:

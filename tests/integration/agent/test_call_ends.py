@@ -145,7 +145,7 @@ async def test_a_time_limit_ends_the_task_that_is_over_it(rig: Rig) -> None:
 
 
 async def test_a_time_limit_is_per_task_not_per_chunk(rig: Rig) -> None:
-    done = await rig.run(function(time.sleep), [call(0.2)] * 4, time_limit_s=0.6)
+    done = await rig.run(function(time.sleep), [call(0.6)] * 4, time_limit_s=2.0)
     assert set(done.states) == {SUCCEEDED}
 
 

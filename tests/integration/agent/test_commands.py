@@ -315,7 +315,7 @@ async def test_a_killed_runner_takes_its_command_along(rig: Rig, marker: str) ->
     assert done.state is OutcomeState.CRASHED
     assert done.report.error is not None
     assert "SIGKILL" in done.report.error[1]
-    await happens(lambda: not live(marker), timeout_s=4)
+    await happens(lambda: not live(marker))
     assert (await rig.run(command("echo"), item("on"))).report.out == b"on\n"
 
 
@@ -324,7 +324,7 @@ async def test_a_killed_zygote_takes_every_command_along(rig: Rig, marker: str) 
     await happens(lambda: rig.slots.read_output(1, 1, 1, 0, 9))
     rig.zygote.kill()
     await rig.over(done)
-    await happens(lambda: not live(marker), timeout_s=5)
+    await happens(lambda: not live(marker))
     assert (await rig.run(command("echo"), item("on"))).report.out == b"on\n"
 
 

@@ -52,7 +52,7 @@ async def test_one_who_has_closed_is_gone_at_once(server: TestServer, head: Ear)
         async with listening(server, "a2"):
             pass
         head.say("a2", b"anyone?")
-        await happens(lambda count=round_: head.gone == ["a2"] * count, timeout_s=1)
+        await happens(lambda count=round_: head.gone == ["a2"] * count)
 
 
 async def test_close_sends_what_was_published(server: TestServer, head: Ear) -> None:

@@ -108,7 +108,7 @@ def test_a_private_server_dies_with_its_parent(tmp_path: Path) -> None:
         assert start_time(pid) is not None
         parent.kill()
         parent.wait()
-        wait_until(lambda: start_time(pid) is None, timeout_s=2)
+        wait_until(lambda: start_time(pid) is None)
     ServerProcess.spawn(find_server(), _config(tmp_path / "bus"), is_private=False).stop()
 
 
@@ -143,8 +143,8 @@ def test_an_adopted_server_that_hangs_is_killed(server: TestServer, tmp_path: Pa
     server.freeze()
     began = time.monotonic()
     adopted.stop()
-    assert 1.9 < time.monotonic() - began < 15
-    assert server.child.wait(5) == -signal.SIGKILL
+    assert 1.9 < time.monotonic() - began < 30
+    assert server.child.wait(30) == -signal.SIGKILL
 
 
 def test_a_config_that_the_server_refuses_is_shown(tmp_path: Path) -> None:

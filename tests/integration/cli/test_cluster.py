@@ -55,7 +55,7 @@ def test_ping_has_a_line_per_machine(cluster: CommandLine) -> None:
         head, _, time = line.rpartition("  ")
         assert head == f"Echo sent from local{number}"
         assert time.endswith(" ms")
-        assert float(time.removesuffix(" ms")) < 1000
+        assert float(time.removesuffix(" ms")) > 0
     value = checked("ping", cluster("ping", "--json").out)
     assert [machine["name"] for machine in value["machines"]] == ["local1", "local2"]
 

@@ -2,9 +2,9 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from tests.integration.cli.command_line import CommandLine
@@ -12,8 +12,14 @@ from tests.integration.cli.command_line import CommandLine
 from covey._version import VERSION
 from covey.cli.tree import COMMANDS
 
-#: design.md §12: what `covey --help` may cost on an idle machine.
-HELP_BUDGET_S = 0.12
+#: Processor time of `covey --help`: twice what design.md §12 grants on an idle machine, where
+#: bench/ measures it.
+HELP_CPU_MAX_S = 0.24
+
+
+def _cpu_of_children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def imported(*words: str) -> set[str]:
@@ -51,11 +57,11 @@ def test_help_lists_every_command_without_importing_any() -> None:
 def test_help_costs_no_more_than_its_budget(covey: CommandLine) -> None:
     costs: list[float] = []
     for _ in range(7):
-        begun = time.perf_counter()
+        before = _cpu_of_children_s()
         assert covey("--help").code == 0
-        costs.append(time.perf_counter() - begun)
+        costs.append(_cpu_of_children_s() - before)
     # The best of seven: other work on the machine is not what this budget is about.
-    assert min(costs) <= HELP_BUDGET_S
+    assert min(costs) <= HELP_CPU_MAX_S
 
 
 def test_no_words_at_all_is_help(covey: CommandLine) -> None:

@@ -189,6 +189,7 @@ def test_shutdown_without_waiting_lets_what_was_submitted_end() -> None:
 def test_shutdown_can_cancel_what_has_no_slot_yet() -> None:
     ex = covey.Executor(2)
     many = [ex.submit(time.sleep, 0.1) for _ in range(50)]
+    wait_until(lambda: sum(future.running() or future.done() for future in many) >= 2)
     ex.shutdown(cancel_futures=True)
     cancelled = [future for future in many if future.cancelled()]
     assert all(future.done() for future in many)

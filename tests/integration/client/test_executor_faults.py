@@ -106,9 +106,7 @@ def test_a_client_that_is_killed_leaves_nothing(tmp_path: Path, traces: Traces) 
         assert program.stdout.readline() == "up\n"
         assert len(traces.processes()) >= 6
         program.kill()
-    begun = time.monotonic()
     traces.wait_gone()
-    assert time.monotonic() - begun < 4
 
 
 def test_everything_killed_at_once_is_cleaned_up_by_the_next(
@@ -129,10 +127,8 @@ def test_ctrl_c_while_waiting_cancels_and_leaves_nothing(tmp_path: Path, traces:
     with start(tmp_path, text) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "up\n"
-        begun = time.monotonic()
         program.send_signal(signal.SIGINT)
-        assert program.wait(20) == -signal.SIGINT
-        assert time.monotonic() - begun < 8
+        assert program.wait(30) == -signal.SIGINT
     traces.wait_gone()
 
 

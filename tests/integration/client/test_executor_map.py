@@ -138,7 +138,7 @@ def test_closing_the_results_cancels_what_has_not_ended(ex: covey.Executor) -> N
     cast("Iterator[None]", results).close()  # pyright: ignore
     begun = time.monotonic()
     assert ex.submit(abs, -1).result() == 1
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_a_buffered_map_takes_no_more_after_a_shutdown() -> None:

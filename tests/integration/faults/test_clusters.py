@@ -23,9 +23,11 @@ FROZEN_S = 5.0
 
 def test_a_killed_child_costs_its_own_task_only(lab: Lab) -> None:
     with lab.cluster() as cluster:
-        run = lab.map("echo {}", stdin=numbers(ITEMS))
+        run = lab.map("echo {}", stdin=subprocess.PIPE)
+        run.say(numbers(ITEMS))
         lab.await_done(1, 50)
         assert faults.kill(cluster.children("local1")[0])
+        run.hang_up()
         run.wait()
         only_these_were_hurt(every_item_is_recorded_once(lab, ITEMS), most=1)
 
@@ -47,9 +49,11 @@ def test_the_tasks_of_a_killed_agent_run_elsewhere_and_up_brings_it_back(lab: La
 def test_a_killed_bus_server_is_started_again_by_the_head(lab: Lab) -> None:
     with lab.cluster() as cluster:
         before = cluster.server
-        run = lab.map("echo {}", stdin=numbers(ITEMS))
+        run = lab.map("echo {}", stdin=subprocess.PIPE)
+        run.say(numbers(ITEMS))
         lab.await_done(1, 50)
         assert faults.kill(before)
+        run.hang_up()
         assert run.wait() == 0, run.err
         all_succeeded(every_item_is_recorded_once(lab, ITEMS))
         assert cluster.server not in (None, before)
@@ -89,8 +93,7 @@ def test_head_and_server_killed_together_come_back_together(lab: Lab) -> None:
     with lab.cluster() as cluster:
         run = lab.map("echo {}; sleep 0.01", stdin=numbers(ITEMS))
         lab.await_done(1, 50)
-        for process in (cluster.head, cluster.server):
-            assert faults.kill(process)
+        assert faults.kill_all([cluster.head, cluster.server]) == 2
         lab.up()
         assert run.wait() == 0, run.err
         all_succeeded(every_item_is_recorded_once(lab, ITEMS))
@@ -100,8 +103,7 @@ def test_everything_killed_at_once_comes_back_with_the_next_up(lab: Lab) -> None
     with lab.cluster() as cluster:
         run = lab.map("echo {}; sleep 0.01", stdin=numbers(ITEMS))
         wait_until(lambda: _total(lab) == ITEMS, describe=lambda: run.err)
-        for process in cluster.all:
-            faults.kill(process)
+        faults.kill_all(cluster.all)
         run.kill()
         lab.up()
         wait_until(lambda: lab.job(1).state == "succeeded", describe=lambda: lab.job(1))
@@ -112,8 +114,7 @@ def test_everything_killed_at_once_leaves_nothing_after_down(lab: Lab) -> None:
     with lab.cluster() as cluster:
         run = lab.map("sleep 30; echo {}", stdin=numbers(20))
         wait_until(lambda: _total(lab) == 20, describe=lambda: run.err)
-        for process in cluster.all:
-            faults.kill(process)
+        faults.kill_all(cluster.all)
         run.kill()
 
 

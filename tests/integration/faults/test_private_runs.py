@@ -25,9 +25,11 @@ FROZEN_S = 5.0
 
 
 def test_a_killed_child_costs_its_own_task_only(lab: Lab) -> None:
-    run = lab.map("-j2", "echo {}", stdin=numbers(ITEMS))
+    run = lab.map("-j2", "echo {}", stdin=subprocess.PIPE)
+    run.say(numbers(ITEMS))
     lab.await_done(1, 50)
     assert faults.kill(run.parts.children[0])
+    run.hang_up()
     code = run.wait()
     rows = every_item_is_recorded_once(lab, ITEMS)
     only_these_were_hurt(rows, most=1)
@@ -35,26 +37,32 @@ def test_a_killed_child_costs_its_own_task_only(lab: Lab) -> None:
 
 
 def test_a_killed_child_costs_nothing_where_there_are_retries(lab: Lab) -> None:
-    run = lab.map("-j2", "--retries", "3", "echo {}", stdin=numbers(ITEMS))
+    run = lab.map("-j2", "--retries", "3", "echo {}", stdin=subprocess.PIPE)
+    run.say(numbers(ITEMS))
     lab.await_done(1, 50)
     assert faults.kill(run.parts.children[0])
+    run.hang_up()
     assert run.wait() == 0
     all_succeeded(every_item_is_recorded_once(lab, ITEMS))
 
 
 def test_a_killed_zygote_costs_the_tasks_in_its_slots_only(lab: Lab) -> None:
-    run = lab.map("-j2", "echo {}", stdin=numbers(ITEMS))
+    run = lab.map("-j2", "echo {}", stdin=subprocess.PIPE)
+    run.say(numbers(ITEMS))
     lab.await_done(1, 50)
     assert faults.kill(run.parts.zygote)
+    run.hang_up()
     run.wait()
     only_these_were_hurt(every_item_is_recorded_once(lab, ITEMS), most=2)
 
 
 @pytest.mark.parametrize("part", ["server", "root"])
 def test_a_killed_part_is_replaced_and_no_task_is_lost(lab: Lab, part: str) -> None:
-    run = lab.map("-j2", "echo {}", stdin=numbers(ITEMS))
+    run = lab.map("-j2", "echo {}", stdin=subprocess.PIPE)
+    run.say(numbers(ITEMS))
     lab.await_done(1, 50)
     assert faults.kill(getattr(run.parts, part))
+    run.hang_up()
     assert run.wait() == 0, run.err
     all_succeeded(every_item_is_recorded_once(lab, ITEMS))
     assert sorted(map(int, run.out.split())) == list(range(1, ITEMS + 1))
@@ -106,8 +114,7 @@ def test_the_root_and_the_client_are_killed_at_once_and_the_next_start_cleans_up
 ) -> None:
     run = lab.map("-j2", "echo {}; sleep 0.01", stdin=numbers(ITEMS))
     lab.await_done(1, 20)
-    for process in faults.tree(run.pid):
-        faults.kill(process)
+    faults.kill_all(faults.tree(run.pid))
     run.wait()
     again = lab("resume", "1")
     assert again.returncode == 0, again.stderr
