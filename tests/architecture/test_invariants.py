@@ -63,6 +63,7 @@ IMPURE = frozenset(
 #: Modules that may start processes, and what for.
 MAY_START_PROCESSES = {
     "bus/server.py": "nats-server",
+    "bus/authority.py": "openssl",
     "fleet/ssh.py": "ssh",
     "agent/slots.py": "asks the zygote",
     "agent/forker.py": "a zygote, in place of a dead one",

@@ -60,12 +60,18 @@ class ServerConfig:
     store: Path | None = None
     tls: ServerTls | None = None
 
+    def url(self, port: int) -> str:
+        """Where processes of this computer find it, if it listens on `port`."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        scheme = "tls" if self.tls is not None and self.tls.is_required else "nats"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
     def text(self) -> str:
         """The configuration file."""
         lines = [
             "# Written by covey at every start: changes are lost.",
             f"server_name: {_quoted(f'covey-{self.cluster}')}",
-            f"listen: {_quoted(f'{self.host}:{self.port}')}",
+            f"host: {_quoted(self.host)}, port: {self.port}",
             f"ports_file_dir: {_quoted(str(self.directory))}",
             f"log_file: {_quoted(str(log_of(self.directory)))}",
             f"logfile_size_limit: {LOG_MAX_BYTES}",
@@ -81,6 +87,9 @@ class ServerConfig:
             'lame_duck_duration: "30s"',
             'lame_duck_grace_period: "5s"',
         ]
+        # Said always: it cannot be changed by a reload, TLS itself can be added and taken away.
+        is_mixed = self.tls is None or not self.tls.is_required
+        lines.append(f"allow_non_tls: {str(is_mixed).lower()}")
         if self.store is not None:
             store = _quoted(str(self.store))
             lines += ["jetstream {", f"  store_dir: {store}", "  sync_interval: always", "}"]
@@ -130,7 +139,6 @@ def _tls(tls: ServerTls) -> list[str]:
         f"  cert_file: {_quoted(str(tls.certificate))}, key_file: {_quoted(str(tls.key))}",
         f"  timeout: {TLS_HANDSHAKE_MAX_S}",
         "}",
-        f"allow_non_tls: {'false' if tls.is_required else 'true'}",
     ]
 
 

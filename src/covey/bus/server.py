@@ -138,12 +138,13 @@ class ServerProcess:
         return None
 
     def is_configured_as(self, config: ServerConfig) -> bool:
-        """Whether it was told the same users."""
-        try:
-            told = (config.directory / _CONFIG).read_text()
-        except OSError:
-            return False
-        return told.partition("authorization")[2] == config.text().partition("authorization")[2]
+        """Whether it was told the same users and certificates."""
+        return self._told(config)[2] == config.text().partition("authorization")[2]
+
+    def listens_as(self, config: ServerConfig) -> bool:
+        """Whether it listens there, with or without TLS: only a new server can be told else."""
+        told = _listening(self._told(config)[0])
+        return told == _listening(config.text()) and config.port in (-1, self.port)
 
     def wait_ready(self, timeout_s: float = READY_MAX_S) -> str:
         """Wait until it takes connections; returns and keeps its url. Blocks for 6-20 ms.
@@ -212,13 +213,19 @@ class ServerProcess:
 
     # ------------------------------------------------------------ inside
 
+    def _told(self, config: ServerConfig) -> tuple[str, str, str]:
+        try:
+            return (config.directory / _CONFIG).read_text().partition("authorization")
+        except OSError:
+            return "", "", ""
+
     def _announced(self) -> str:
         path = self.config.directory / f"nats-server_{self.pid}.ports"
         try:
             urls = json.loads(path.read_text())["nats"]
         except (OSError, ValueError, KeyError):  # not yet there, or not yet whole
             return ""
-        return f"nats://{self.config.host}:{urls[0].rpartition(':')[2]}"
+        return self.config.url(int(urls[0].rpartition(":")[2]))
 
     def _signal(self, number: signal.Signals) -> None:
         if self.child is not None:
@@ -241,6 +248,12 @@ class ServerProcess:
         lines = _tail(directory / _STDERR) + _tail(log_of(directory))
         said = "; ".join(lines[-SHOWN_LINES:]) or "it said nothing"
         return StartFailed(f"nats-server: {what} ({said})", what="nats-server", reason=said)
+
+
+def _listening(text: str) -> list[str]:
+    """The lines of a configuration that say where it listens, without the port."""
+    lines = [line for line in text.splitlines() if line.startswith(("host:", "allow_non_tls:"))]
+    return [line.partition(", port")[0] for line in lines]
 
 
 def _popen(

@@ -2,6 +2,7 @@
 
 <state>/cluster.json       machines: name, slots, directory
 <state>/head.json          the head: pid, start time, term, incarnation
+<state>/keys/tls/          certificates of our bus (0600): see `bus.authority`
 <state>/keys/submit        whoever can read it may submit (0600)
 <state>/keys/agents/NAME   HMAC key of an agent (0600)
 <state>/keys/bus/NAME      password of a bus user (0600)
@@ -27,6 +28,7 @@ from typing import Any, Literal
 
 from covey._version import VERSION
 from covey.agent.runtime import base_dir
+from covey.bus.authority import Authority
 from covey.bus.config import ACCOUNT_USER
 from covey.bus.record import read_record, start_time, write_private
 from covey.client.private import SPACE_NAME_MAX, BusAddress
@@ -264,9 +266,14 @@ class ClusterFiles:
         if record is None:
             raise NotUp
         try:
-            return BusAddress(record.url, record.user, self.password(record.user))
+            password = self.password(record.user)
         except OSError as error:
             raise NotUp from error
+        return BusAddress(record.url, record.user, password, ca=self.authority().certificate())
+
+    def authority(self) -> Authority:
+        """The certificate authority of our bus; it may not have been made."""
+        return Authority(self.keys / "tls")
 
     def write_bus_url(self, url: str) -> None:
         """Say that the user's own bus is used ("" = it is not). The address may hold a password."""

@@ -110,6 +110,7 @@ class Dispatcher:
             password=address.password,
             name=name,
             is_ours=address.is_ours,
+            ca=address.ca,
         )
         rng = random.Random(secrets.randbits(64))
         core = SchedulerCore(name, secrets.token_hex(16), 1, durable=False, rng=rng)

@@ -40,6 +40,8 @@ class BusAddress:
     user: str
     password: str
     is_ours: bool = True
+    #: PEM of the authority that counts where the bus speaks TLS ("" = those of the system).
+    ca: str = ""
 
 
 class PrivateRoot:

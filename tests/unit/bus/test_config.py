@@ -9,7 +9,7 @@ from covey.bus.config import ServerConfig, account_user, agent_user
 GOLDEN = """\
 # Written by covey at every start: changes are lost.
 server_name: "covey-lab"
-listen: "127.0.0.1:-1"
+host: "127.0.0.1", port: -1
 ports_file_dir: "/run/covey/lab"
 log_file: "/run/covey/lab/nats-server.log"
 logfile_size_limit: 4194304
@@ -24,6 +24,7 @@ write_deadline: "5s"
 max_pending: 32MB
 lame_duck_duration: "30s"
 lame_duck_grace_period: "5s"
+allow_non_tls: true
 authorization {
   users: [
     {
