@@ -38,6 +38,8 @@ class Settings:
     bus_listen: str = ""
     #: $COVEY_NATS_SERVER or --nats-server: the binary to start ("" = find one).
     nats_server: str = ""
+    #: $COVEY_HEAD or --head: the machine whose head is used, `[user@]host[:port]` ("" = here).
+    head: str = ""
     #: Where state is instead, when `home` is on a network file system (`scheduler.places`).
     local_state: Path | None = None
 
@@ -79,4 +81,5 @@ def read_settings(
         nats_url=env.get("COVEY_NATS_URL") or bus.get("url", ""),
         bus_listen=bus.get("listen", ""),
         nats_server=env.get("COVEY_NATS_SERVER", ""),
+        head=env.get("COVEY_HEAD", "").strip(),
     )

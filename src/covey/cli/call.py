@@ -1,6 +1,7 @@
 """What every command takes: `--cluster`, `--json`, `-v`, before the command's name or after it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,10 +12,11 @@ from covey.settings import Settings, read_settings
 class Call:
     """The choices of one command line that are the same for all commands."""
 
-    __slots__ = ("as_json", "cluster", "verbose")
+    __slots__ = ("as_json", "cluster", "head", "verbose")
 
     def __init__(self) -> None:
         self.cluster: str | None = None
+        self.head = ""
         self.as_json = False
         self.verbose = False
 
@@ -23,7 +25,8 @@ class Call:
         from covey.fleet.call_settings import settings_of_call
         from covey.scheduler.places import located
 
-        return located(settings_of_call(self.cluster))
+        settings = located(settings_of_call(self.cluster))
+        return replace(settings, head=self.head) if self.head else settings
 
 
 pass_call = click.make_pass_decorator(Call, ensure=True)
@@ -32,6 +35,11 @@ pass_call = click.make_pass_decorator(Call, ensure=True)
 def _keep_cluster(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         context.ensure_object(Call).cluster = value
+
+
+def _keep_head(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Call).head = value
 
 
 def _keep_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -54,6 +62,13 @@ def common_options() -> list[click.Parameter]:
             callback=_keep_cluster,
             shell_complete=_cluster_names,
             help="The cluster to use ($COVEY_CLUSTER, else `default`).",
+        ),
+        click.Option(
+            ["--head"],
+            metavar="USER@HOST",
+            expose_value=False,
+            callback=_keep_head,
+            help="Use the head on that machine, through ssh ($COVEY_HEAD).",
         ),
         click.Option(
             ["--json"],

@@ -27,10 +27,10 @@ def head_of(settings: Settings) -> Generator["HeadClient"]:
 
 
 def is_up(settings: Settings) -> bool:
-    """Whether a head holds its lock."""
-    from covey.scheduler.folding import head_is_up
+    """Whether a head holds its lock; one that is far is taken to be there."""
+    from covey.client import reach
 
-    return head_is_up(settings.state_dir)
+    return reach.is_up(settings)
 
 
 def limited(settings: Settings, limit: str) -> list[str]:

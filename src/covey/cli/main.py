@@ -25,6 +25,14 @@ INTERRUPTED = 130
 #: The reader of our output went away: 128 + SIGPIPE.
 PIPE_CLOSED = 141
 
+#: With `--head`, these run on the machine of the head: they need its files, or its connections.
+AT_HEAD = frozenset(
+    {
+        *("up", "down", "status", "exec", "drain", "doctor", "hosts", "cancel", "resume", "prune"),
+        *("chaos", "ping", "start_local", "shutdown_local"),
+        *("deploy", "start", "erase", "kill"),
+    }
+)
 _FLAGS = frozenset({"--json", "-v", "--verbose"})
 #: click looks here when a shell asks for completions.
 _COMPLETE_VAR = "_COVEY_COMPLETE"
@@ -62,7 +70,7 @@ def split_command(argv: list[str]) -> tuple[list[str], str, list[str]]:
         word = argv[at]
         if not word.startswith("-") or word in ("-", "--"):
             return argv[:at], word, argv[at + 1 :]
-        at += 2 if word == "--cluster" else 1
+        at += 2 if word in ("--cluster", "--head") else 1
     return argv, "", []
 
 
@@ -80,12 +88,41 @@ def _dispatch(before: list[str], name: str, after: list[str]) -> int:
         before, name, after = before, after[0] if after else "", ["--help"]
         if not name:
             return _run_tree(["--help"])
+    if before[:1] == ["--door"]:
+        return _program("covey.cli.desks", "door")
+    if before[:1] == ["--join-desk"]:
+        return _program("covey.cli.desks", "join_desk")
+    if (head := head_of_words(before, name, after)) and name in AT_HEAD:
+        return _pass_on(head, before, name, after)
     if name == "map" and not {"-h", "--help"} & set(before):
         passed_on = [word for word in before if word not in ("-v", "--verbose")]
         return _run_map(passed_on + after)
     if not name and not before:
         return _run_tree(["--help"])
     return _run_tree([*before, *([name] if name else []), *after])
+
+
+def head_of_words(before: list[str], name: str, after: list[str]) -> str:
+    """The far head that a command line names, or $COVEY_HEAD; "" = none."""
+    # What stands behind these is the user's own command.
+    words = before if name in FAILED_CODES else before + after
+    words = words[: words.index("--")] if "--" in words else words
+    for at, word in enumerate(words):
+        if word == "--head" and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith("--head="):
+            return word.removeprefix("--head=")
+    return os.environ.get("COVEY_HEAD", "").strip()
+
+
+def _pass_on(head: str, before: list[str], name: str, after: list[str]) -> int:
+    found = importlib.import_module("covey.cli.at_head").pass_on
+    run = cast(Callable[[str, list[str], str, list[str]], int], found)
+    return run(head, before, name, after)
+
+
+def _program(module: str, name: str) -> int:
+    return cast(Callable[[], int], getattr(importlib.import_module(module), name))()
 
 
 def _run_map(argv: list[str]) -> int:

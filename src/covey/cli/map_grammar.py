@@ -189,6 +189,7 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "memfree": (("memfree_bytes",), read.read_size),
     "load": (("load",), read.read_load),
     "cluster": (("cluster",), _string),
+    "head": (("head",), _string),
     "name": (("name",), _string),
     "nats_server": (("nats_server",), _string),
     "limit": (("limit",), _string),

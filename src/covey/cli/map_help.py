@@ -48,6 +48,7 @@ When and where:
                          its CPUs; 0 = as many as possible (default: 100%)
   --here                 on this machine, even if a cluster is up
   --cluster NAME         on this cluster (COVEY_CLUSTER)
+  --head USER@HOST       on the cluster whose head is on that machine (COVEY_HEAD)
   -S, --sshlogin HOSTS   on these machines (8/pi@rack,lab2); who is not up is
                          brought up for this call, and taken down after it
   -H, --slf FILE         the same for a list of machines

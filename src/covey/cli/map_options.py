@@ -73,6 +73,7 @@ VALUES = {
     "--memfree": "memfree",
     "--load": "load",
     "--cluster": "cluster",
+    "--head": "head",
     "--name": "name",
     "--nats-server": "nats_server",
     "--sshlogin": "sshlogin",

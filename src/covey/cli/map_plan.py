@@ -75,6 +75,8 @@ class MapPlan:
     load: Relative | None = None
     here: bool = False
     cluster: str | None = None
+    #: The machine of its head; "" = COVEY_HEAD, else this one.
+    head: str = ""
     nats_server: str | None = None
     #: Machines to run on, brought up for the call where they are not up.
     sshlogin: tuple[str, ...] = ()

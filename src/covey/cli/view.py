@@ -7,6 +7,7 @@ from typing import Any
 from covey.cli.commandline import command_line
 from covey.cli.output import text_or_base64
 from covey.cli.select import Selector, pick
+from covey.client.reach import view_of
 from covey.errors import UsageError
 from covey.model.job import FINAL_STATES, JobState
 from covey.model.task import OutcomeState
@@ -22,7 +23,7 @@ INTERRUPTED = "interrupted"
 
 def ledger_of(settings: Settings) -> LedgerView:
     """The ledger of the cluster together with those of private runs."""
-    return LedgerView(settings.state_dir)
+    return view_of(settings)
 
 
 def one_job(view: LedgerView, selector: Selector, what: str) -> JobRow:

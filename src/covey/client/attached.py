@@ -9,6 +9,7 @@ from typing import Any
 from covey.client.calls import report_of, result_of
 from covey.client.client import HeadClient
 from covey.client.future import Future, Owner, is_ours, mark_as_ours
+from covey.client.reach import view_of
 from covey.errors import CoveyError, JobCancelled, JobNotFound, JobRejected, NotUp
 from covey.model.context import MAP_TAG
 from covey.model.job import FINAL_STATES
@@ -51,7 +52,7 @@ class Calls:
             JobNotFound: there is no such job.
             JobRejected: its tasks are no calls.
         """
-        view = LedgerView(settings.state_dir)
+        view = view_of(settings)
         row = view.job(job)
         if row.spec.client.get("kind") != CALLS:
             raise JobRejected(

@@ -11,7 +11,8 @@ from typing import Any
 from covey import errors
 from covey.bus.nats import NatsBus
 from covey.bus.peer import Peer
-from covey.client.cluster import HEAD, ClusterFiles, files_of
+from covey.client.cluster import HEAD
+from covey.client.reach import HeadFiles, head_files
 from covey.errors import CoveyError, DecodeError, Forged, NotUp, RequestTimeout
 from covey.settings import ANSWER_TIMEOUT_S, Settings
 from covey.wire.messages import Advanced, Answer, Ask, Frame, Message, Output, ToHead
@@ -25,9 +26,7 @@ REPEAT_AFTER_S = 0.5
 class HeadLink:
     """A client's connection to the head. One event loop."""
 
-    def __init__(
-        self, files: ClusterFiles, bus: NatsBus, peer: Peer, name: str, key: bytes
-    ) -> None:
+    def __init__(self, files: HeadFiles, bus: NatsBus, peer: Peer, name: str, key: bytes) -> None:
         """Use `connect`."""
         self._files = files
         self._key = key
@@ -48,7 +47,7 @@ class HeadLink:
             NotUp: there is no head.
             BusUnavailable: its bus does not answer.
         """
-        files = files_of(settings)
+        files = head_files(settings)
         head = files.head()
         if head is None or not head.is_alive:
             raise NotUp(f"cluster {settings.cluster} is not up: start it with: covey up --local N")
@@ -61,6 +60,7 @@ class HeadLink:
             password=address.password,
             name=name,
             is_ours=address.is_ours,
+            ca=address.ca,
         )
         key = _submit_key(files)
         peer = Peer(
@@ -73,7 +73,15 @@ class HeadLink:
         )
         self = cls(files, bus, peer, name, key)
         await bus.listen(inbox_of_scheduler(space, name), self._on_message, _ignore, _ignore)
+        if not settings.head:
+            self._lend_ssh_agent()
         return self
+
+    def _lend_ssh_agent(self) -> None:
+        """Who types commands now may have the keys that the head's connections need."""
+        if path := os.environ.get("SSH_AUTH_SOCK"):
+            ask = Ask(next(self._nonces), "ssh_agent", {"socket": path})
+            self._peer.send(Frame(b"", 0, 0, ask))
 
     async def request(
         self, make: Callable[[int], ToHead], timeout_s: float = ANSWER_TIMEOUT_S
@@ -199,7 +207,7 @@ def _value(answer: Answer) -> dict[str, Any]:
     raise kind(sentence)
 
 
-def _submit_key(files: ClusterFiles) -> bytes:
+def _submit_key(files: HeadFiles) -> bytes:
     try:
         return files.submit_key()
     except OSError as error:

@@ -43,6 +43,7 @@ class Executor(futures.Executor):
         local: bool = False,
         cluster: str | None = None,
         durable: bool = False,
+        head: str | None = None,
     ) -> None:
         """Start at once; returns without waiting.
 
@@ -53,6 +54,8 @@ class Executor(futures.Executor):
             cluster: which cluster; default: $COVEY_CLUSTER, else `default`.
             durable: the calls are one job of the head (`job`): it goes on when this program ends or
                 is killed, its results stay, and `attach` gets them. Needs a cluster that is up.
+            head: the machine whose head is used, `[user@]host[:port]`, reached by ssh; default:
+                $COVEY_HEAD, else this one. Then the calls are always one durable job.
 
         Raises:
             ValueError: max_workers is not positive, or given for a cluster.
@@ -62,7 +65,10 @@ class Executor(futures.Executor):
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         settings = settings_of_call(cluster)
-        is_private = local or not head_is_up(settings.state_dir)
+        if head is not None or local:
+            settings = replace(settings, head=head or "")
+        is_private = local or not (settings.head or head_is_up(settings.state_dir))
+        durable = durable or bool(settings.head)
         if durable and is_private:
             raise NotUp(
                 "durable=True needs a head that remembers: start one with: covey up --local 2"
@@ -80,6 +86,8 @@ class Executor(futures.Executor):
                 f"cluster {settings.cluster} is up and has its own slots: leave max_workers"
                 " out, or give local=True"
             )
+        if settings.head:
+            _end_before_the_connection()
         self._shared = Shared(Place(settings, is_private, slots, source, is_durable=durable))
         self._options = Options()
         self._finalizer = weakref.finalize(self, self._shared.let_go)
@@ -209,7 +217,7 @@ class Executor(futures.Executor):
         return self._shared.engine().job_number()
 
     @classmethod
-    def attach(cls, job: int, *, cluster: str | None = None) -> "Calls":
+    def attach(cls, job: int, *, cluster: str | None = None, head: str | None = None) -> "Calls":
         """The calls of a durable executor, by the number of its job, from any program.
 
         Works while the job runs, and after it has ended, with or without a head.
@@ -221,7 +229,8 @@ class Executor(futures.Executor):
         # Late: who attaches to nothing need not wait for what that takes.
         from covey.client.attached import Calls
 
-        return Calls.of(settings_of_call(cluster), job)
+        settings = settings_of_call(cluster)
+        return Calls.of(settings if head is None else replace(settings, head=head), job)
 
     def with_options(
         self,
@@ -279,6 +288,14 @@ def _at_exit() -> None:
         end_all(cancel=last is not None and issubclass(last, KeyboardInterrupt))
     except KeyboardInterrupt:
         end_all(cancel=True)
+
+
+def _end_before_the_connection() -> None:
+    """What is registered last is done first: the connection to a far head is closed behind us."""
+    import covey.client.far  # noqa: F401 # pyright: ignore[reportUnusedImport]
+
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)
 
 
 atexit.register(_at_exit)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from covey.client.client import HeadLink
-from covey.client.cluster import own_record
+from covey.client.cluster import ProcessRecord, own_record
 from covey.client.jobs import PAGE_ROWS, JobOrder
+from covey.client.reach import rows_of
 from covey.errors import CoveyError, JobNotFound, NotUp, RequestTimeout
 from covey.files.transfer import digest_of
 from covey.model.job import FINAL_STATES, Shape
 from covey.model.reference import make_reference
-from covey.scheduler.reader import LedgerReader
 from covey.scheduler.rows import JobRow, OutcomeRow
 from covey.settings import INLINE_MAX_BYTES, MESSAGE_MAX_BYTES, Settings
 from covey.wire.codec import spec_to_wire
@@ -55,7 +55,8 @@ class HeadJob:
         self.problems: list[CoveyError] = []
         #: Items are handed over by us, and not all of them are there.
         self._is_feeding = False
-        self._reader = LedgerReader(settings.state_dir / "ledger.db")
+        self._reader = rows_of(settings)
+        self._is_far = bool(settings.head)
         self._held = 0
         self._seq = 0
         self._busy = 0
@@ -212,7 +213,8 @@ class HeadJob:
 
     async def _watch(self) -> None:
         if self._is_feeding:
-            me = own_record()
+            # Of a process elsewhere, only that it was heard of lately can be known.
+            me = own_record() if not self._is_far else ProcessRecord(0, 0)
             await self._link.ask("feeding", job=self.job, pid=me.pid, started=me.started)
         answer = await self._link.request(lambda nonce: Watch(nonce, self.job, self._seq))
         self._busy = answer["running"]

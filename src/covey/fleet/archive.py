@@ -105,6 +105,8 @@ def current(cache: Path | None = None) -> Archive:
     Raises:
         BootstrapFailed: a package cannot be found, or the cache not be written.
     """
+    if (running := _running()) is not None:
+        return running
     cache = default_cache() if cache is None else cache
     found = list(_sources())
     mark = _fingerprint(found)
@@ -135,6 +137,12 @@ def earlier(cache: Path | None = None) -> list[Archive]:
 
 
 # ---------------------------------------------------------------- inside
+
+
+def _running() -> Archive | None:
+    """The archive that we run from, where we do: a head that was put onto its machine."""
+    path = Path(__file__).parents[2]
+    return _opened(path) if path.is_file() else None
 
 
 def _sources() -> Iterator[tuple[str, Path]]:

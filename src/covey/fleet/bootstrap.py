@@ -4,6 +4,7 @@ Each step is one command over ssh with a time limit, and one answer after a mark
 files of the shell print is skipped, and what makes no sense is refused. Nothing of it is kept here.
 """
 
+import hashlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from covey.agent.machine import (
     ANSWER_MARK,
+    ARCHIVE_GONE,
     Answer,
     MachineOrder,
     marked_json,
@@ -156,12 +158,23 @@ def send_archive(connection: Connection, found: Probe, archive: Archive) -> bool
     """
     if archive.name in found.archives:
         return False
-    data = archive.read()
+    send_file(connection, found, archive.name, archive.read())
+    return True
+
+
+def send_file(connection: Connection, found: Probe, name: str, data: bytes) -> None:
+    """Put a file into the cache there, whole or not at all.
+
+    Raises:
+        BootstrapFailed: it did not arrive, or does not fit.
+        ConnectFailed: as `Connection.run`.
+    """
     script = RECEIVE.encode()
+    digest = hashlib.sha256(data).hexdigest()
     command = " ".join(
         [
             _runner(shlex.quote(found.executable), len(script)),
-            *map(shlex.quote, (found.cache, archive.name, archive.digest, str(len(data)))),
+            *map(shlex.quote, (found.cache, name, digest, str(len(data)))),
         ]
     )
     done = connection.run(command, stdin=script + data, timeout_s=SEND_MAX_S)
@@ -170,7 +183,6 @@ def send_archive(connection: Connection, found: Probe, archive: Archive) -> bool
         raise _no_answer(connection.host, "send", done)
     if problem := plain.get("problem"):
         raise _failed(connection.host, "send", str(problem), str(plain.get("remedy", "")))
-    return True
 
 
 def start(connection: Connection, found: Probe, archive: Archive, order: MachineOrder) -> Answer:
@@ -218,9 +230,10 @@ def purge(connection: Connection, cluster: str, agent: str, archive: Archive) ->
         BootstrapFailed: something could not be removed.
         ConnectFailed: as `Connection.run`.
     """
-    answer = _verb(connection, cluster, agent, "purge")
-    if answer.state != "absent":
-        return answer
+    done = _run_verb(connection, cluster, agent, "purge")
+    answer = read_answer(done.out)
+    if answer is None or (answer.state != "absent" and answer.problem != ARCHIVE_GONE):
+        return _answer(connection.host, "purge", done)
     # Whatever is left there is found by the verb only: an archive that is gone is sent once more.
     found = probe(connection, cluster)
     send_archive(connection, found, archive)
@@ -234,6 +247,10 @@ def purge(connection: Connection, cluster: str, agent: str, archive: Archive) ->
 
 
 def _verb(connection: Connection, cluster: str, agent: str, verb: str) -> Answer:
+    return _answer(connection.host, verb, _run_verb(connection, cluster, agent, verb))
+
+
+def _run_verb(connection: Connection, cluster: str, agent: str, verb: str) -> Done:
     # Both names are safe in a shell (`settings.NAME_PATTERN`).
     path = f'"$HOME"/.cache/covey/{cluster}/{agent}/command'
     nothing = f'{ANSWER_MARK}{{"state": "absent", "notes": []}}'
@@ -241,8 +258,7 @@ def _verb(connection: Connection, cluster: str, agent: str, verb: str) -> Answer
         f"if [ -f {path} ]; then exec sh {path} {verb} {cluster} {agent}; fi; "
         f"echo; echo {shlex.quote(nothing)}"
     )
-    done = connection.run(f"exec sh -c {shlex.quote(script)}", timeout_s=STOP_MAX_S)
-    return _answer(connection.host, verb, done)
+    return connection.run(f"exec sh -c {shlex.quote(script)}", timeout_s=STOP_MAX_S)
 
 
 def _answer(host: Host, step: str, done: Done) -> Answer:

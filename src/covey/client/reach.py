@@ -1,0 +1,113 @@
+"""Where the head of a call is: on this machine, by its files, or on another (`--head`), by ssh.
+
+What is needed for a far head is imported when there is one.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+from covey.client.cluster import files_of
+from covey.client.private import BusAddress
+from covey.scheduler.locks import head_is_up
+from covey.scheduler.reader import LedgerReader
+from covey.scheduler.rows import JobRow, OutcomeRow
+from covey.scheduler.view import LedgerView
+from covey.settings import Settings
+
+if TYPE_CHECKING:
+    from covey.client.far import FarHead
+
+
+class HeadRecord(Protocol):
+    """What is known of the head's process."""
+
+    @property
+    def term(self) -> int:
+        """Its scheduler's term."""
+        ...
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        ...
+
+
+class HeadFiles(Protocol):
+    """What a client needs to know to speak to a head (`ClusterFiles`, `far.FarHead`)."""
+
+    def head(self) -> HeadRecord | None:
+        """The head that runs or ran last."""
+        ...
+
+    def address(self) -> BusAddress:
+        """Where the bus is, with our credential."""
+        ...
+
+    def space(self, cluster: str) -> str:
+        """The name under which the subjects lie."""
+        ...
+
+    def submit_key(self) -> bytes:
+        """The key that signs requests to the head."""
+        ...
+
+
+class Rows(Protocol):
+    """What a client follows its job by."""
+
+    def job(self, job: int) -> JobRow:
+        """The job's row."""
+        ...
+
+    def outcomes(self, job: int, after_seq: int, limit: int) -> list[OutcomeRow]:
+        """The next outcomes."""
+        ...
+
+    def close(self) -> None:
+        """Look no more."""
+        ...
+
+
+def head_files(settings: Settings) -> HeadFiles:
+    """Where the head is.
+
+    Raises:
+        UsageError: the far head is named wrongly.
+    """
+    return _far(settings) if settings.head else files_of(settings)
+
+
+def is_up(settings: Settings) -> bool:
+    """Whether a head is there. One that is far is taken to be: who asks it will hear."""
+    return bool(settings.head) or head_is_up(settings.state_dir)
+
+
+def view_of(settings: Settings) -> LedgerView:
+    """All jobs of the cluster."""
+    if not settings.head:
+        return LedgerView(settings.state_dir)
+    from covey.client.far_view import FarView
+
+    return FarView(_far(settings))
+
+
+def rows_of(settings: Settings) -> Rows:
+    """The jobs of its head, for who follows one of them."""
+    if not settings.head:
+        return LedgerReader(settings.state_dir / "ledger.db")
+    from covey.client.far_view import FarRows
+
+    return FarRows(_far(settings))
+
+
+def labels_of(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
+    """(name, labels) of the machines of the cluster."""
+    if settings.head:
+        return [(name, tuple(labels)) for name, labels in _far(settings).call("machines")]
+    machines = files_of(settings).machines()
+    return [(one.name, one.host.labels if one.host is not None else ()) for one in machines]
+
+
+def _far(settings: Settings) -> "FarHead":
+    from covey.client.far import far_head
+
+    return far_head(settings)
