@@ -16,6 +16,8 @@ from covey.errors import SettingsError
 ANY_HOSTS = ("0.0.0.0", "::")
 #: For asking the kernel by which address a machine sees us; nothing is sent there.
 _SSH_PORT = 22
+#: An address that is nobody's (RFC 5737): on the way to it lies our default route.
+_FAR_AWAY = "192.0.2.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,9 @@ class Listen:
         """Where the machine that ssh reaches at `address` finds the bus; tried in turn."""
         if self.host not in ANY_HOSTS:
             return self._url(self.host)
-        seen = own_address_towards(address)
-        return ",".join(dict.fromkeys(self._url(host) for host in (seen, platform.node()) if host))
+        # ssh may know the machine by a name that means nothing to us.
+        hosts = (own_address_towards(address), own_address_towards(_FAR_AWAY), platform.node())
+        return ",".join(dict.fromkeys(self._url(host) for host in hosts if host))
 
     def _url(self, host: str) -> str:
         return f"tls://[{host}]:{self.port}" if ":" in host else f"tls://{host}:{self.port}"

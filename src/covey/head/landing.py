@@ -20,6 +20,7 @@ from covey.fleet.bootstrap import Probe
 from covey.fleet.contact import log_in
 from covey.fleet.host import Host
 from covey.fleet.ssh import Connection, Ssh
+from covey.head.direct import Listen
 from covey.head.raised import Raised, UpOrder
 from covey.head.waiting import HeadWatch, is_ready
 from covey.settings import Settings
@@ -161,13 +162,23 @@ class Landing:
         host, files = _host_of(machine), self.files
         is_shared = self._is_shared(machine.name)
         self.told[machine.name] = is_shared
+        address = files.address()
+        listen = Listen.parse(self.settings.bus_listen)
+        if not address.is_ours:
+            # The user's bus: one credential, in the address.
+            url, user, password = address.url, address.user, address.password
+        else:
+            url = listen.urls_for(host.address) if listen is not None else ""
+            user, password = AGENT_PREFIX + machine.name, files.password(machine.name)
         return MachineOrder(
             cluster=self.settings.cluster,
             space=files.space(self.settings.cluster),
             agent=machine.name,
             key=files.agent_key(machine.name).hex(),
-            user=AGENT_PREFIX + machine.name,
-            password=files.password(machine.name),
+            user=user,
+            password=password,
+            ca=address.ca,
+            bus_url=url,
             slots=host.slots or self.order.slots,
             workdir=host.workdir,
             is_home_shared=is_shared,
