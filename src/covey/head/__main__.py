@@ -35,6 +35,9 @@ def main() -> None:
     except CoveyError as error:
         _say({"error": [type(error).__name__, str(error)]})
         sys.exit(1)
+    # Threads that wait for an ssh to connect would hold us up: that has limits of its own.
+    logging.shutdown()
+    os._exit(0)
 
 
 async def _serve(settings: Settings) -> None:

@@ -104,7 +104,7 @@ class Landing:
                     self.outdated.append(machine)
                 return replace(raised, state="running", slots=answer.slots)
             # Of another protocol, or nobody hears it: there is nothing to be finished.
-            bootstrap.stop(connection, self.settings.cluster, machine.name)
+            self._stop(connection, machine.name)
             answer = bootstrap.start(connection, found, archive, order)
             state = "replaced"
         self._landed(machine, found, answer)
@@ -126,7 +126,7 @@ class Landing:
             head.await_idle(machine.name)
             connection = self.ssh.connection(_host_of(machine))
             connection.open(timeout_s=OPEN_MAX_S)
-            bootstrap.stop(connection, self.settings.cluster, machine.name)
+            self._stop(connection, machine.name)
             found = self.probes[machine.name]
             raised = Raised(machine.name, "replaced", login=connection.host.login)
             raised = replace(raised, platform=found.platform, python=found.python)
@@ -142,7 +142,7 @@ class Landing:
             return None
         connection = self.ssh.connection(_host_of(machine))
         connection.open(timeout_s=OPEN_MAX_S)
-        bootstrap.stop(connection, self.settings.cluster, name)
+        self._stop(connection, name)
         found = self.probes[name]
         raised = Raised(name, "started", login=connection.host.login, python=found.python)
         return self._start(connection, machine, replace(raised, platform=found.platform))
@@ -153,6 +153,11 @@ class Landing:
             self.ssh.connection(_host_of(machine)).close()
 
     # ------------------------------------------------------------ inside
+
+    def _stop(self, connection: Connection, name: str) -> None:
+        bootstrap.stop(connection, self.settings.cluster, name)
+        # Otherwise the head would wait for it: a link over a network may just be broken.
+        self.head.result().ask("stopped", machine=name)
 
     def _is_shared(self, name: str) -> bool:
         with self.lock:

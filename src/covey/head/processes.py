@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +19,9 @@ from covey import errors
 from covey.agent import proctree, runtime
 from covey.agent.order import BusOrder, StartOrder, order_to_line
 from covey.bus.config import AGENT_PREFIX, ServerConfig
-from covey.bus.record import start_time
+from covey.bus.record import start_time, write_private
 from covey.client.cluster import ClusterFiles, Machine, ProcessRecord
-from covey.client.private import python_command
+from covey.client.private import covey_root, python_command
 from covey.errors import CoveyError, StartFailed
 from covey.head.machines import LOOK_EVERY_S, remove_traces, stop_agent, wait_for_end
 from covey.head.server import running_server
@@ -34,6 +36,9 @@ STARTS_AT_ONCE = 4
 HEAD_STOP_MAX_S = 10.0
 #: A second `up` or `down` waits this long for the first.
 UP_MAX_S = 120.0
+
+#: What of our environment a covey that is started by ssh or at boot needs too.
+CARRIED = ("COVEY_NATS_SERVER", "COVEY_NATS_URL", "COVEY_SSH_COMMAND")
 
 #: {name, slots, started}
 Started = dict[str, Any]
@@ -94,6 +99,17 @@ def is_alive(files: ClusterFiles, name: str) -> bool:
     """Whether the agent of a virtual machine runs."""
     record = files.agent(name)
     return record is not None and record.is_alive
+
+
+def command_text(settings: Settings) -> str:
+    """What runs covey for this cluster from anywhere on this computer: `sh command status`."""
+    env = {name: os.environ[name] for name in CARRIED if os.environ.get(name)}
+    env["COVEY_HOME"] = str(settings.home)
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(env.items())]
+    program = f"import sys; sys.path.insert(0, {covey_root()!r}); sys.argv[0] = 'covey'; "
+    program += "from covey.cli.main import main; sys.exit(main())"
+    line = shlex.join([sys.executable, "-P", "-c", program, "--cluster", settings.cluster])
+    return "\n".join([*exports, f'exec {line} "$@"', ""])
 
 
 def unit_name(settings: Settings) -> str:
@@ -158,6 +174,7 @@ def start_head(settings: Settings, files: ClusterFiles) -> str:
         word = json.loads(process.stdout.readline() or b"{}")
     process.stdout.close()
     if word.get("ready"):
+        write_private(files.dir / "command", command_text(settings))
         return str(word.get("note") or "")
     process.kill()
     process.wait()

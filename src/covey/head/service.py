@@ -152,6 +152,7 @@ class Head:
                 "machines": self._look_again,
                 "states": self._states,
                 "tunnel": self._tunnel,
+                "stopped": self._stopped,
                 "drain": self._drain,
                 "ssh_agent": self._ssh_agent,
             },
@@ -280,6 +281,11 @@ class Head:
     def _tunnel(self, args: dict[str, Any], reply: Reply) -> None:
         """An agent was started on a machine, or somebody brought a key: connect now."""
         self._tunnels.kick(str(args["machine"]))
+        reply({})
+
+    def _stopped(self, args: dict[str, Any], reply: Reply) -> None:
+        """Whoever asks has just ended the agent of a machine."""
+        self._service.handle(AgentDied(str(args["machine"])))
         reply({})
 
     def _drain(self, args: dict[str, Any], reply: Reply) -> None:

@@ -26,6 +26,7 @@ from covey.errors import BootstrapFailed, ConnectFailed, CoveyError
 from covey.fleet import bootstrap
 from covey.fleet.host import Host
 from covey.fleet.ssh import Connection, Ssh, script, words
+from covey.head.reason import explained
 
 log = logging.getLogger(__name__)
 
@@ -199,15 +200,15 @@ class Tunnel:
             await self._until_lost(pid)
 
     def _failed(self, error: CoveyError | OSError) -> None:
-        known = error.data if isinstance(error, CoveyError) else {}
-        kind, remedy = str(known.get("kind", "")), str(known.get("remedy", ""))
-        why = str(error)
-        if kind in ("needs-key", "denied", "unknown-host-key"):
+        kind, why = "", str(error)
+        if isinstance(error, CoveyError):
+            kind = str(error.data.get("kind") or "")
+            reason, remedy = explained(error)
+            why = f"{reason} — {remedy}" if remedy else reason
+        if kind in ("needs-key", "denied"):
             why = f"waiting for your key: covey up {self.name}"
-            if kind == "unknown-host-key":
-                why = f"its host key is not known: covey up {self.name}"
-        elif remedy:
-            why = f"{why} — {remedy}"
+        elif kind == "unknown-host-key":
+            why = f"its host key is not known: covey up {self.name}"
         if why != self.why:
             log.warning("%s: no tunnel: %s", self.name, error)
         self._become("waiting", why, kind)
