@@ -23,6 +23,9 @@ ANSWER_MARK = "covey-answer: "
 #: An agent that has not met its bus for so long ends by itself, unless it is persistent.
 WITHOUT_BUS_MAX_S = 24 * 3600.0
 
+#: What `command` answers when it has nothing to run.
+ARCHIVE_GONE = "the archive that its agent runs from is gone"
+
 #: started: it was. running: it ran already, from the same archive, with the same key. outdated: it
 #: runs from another archive and was left alone. absent: there is none. stopped, purged: as asked.
 #: failed: see `Answer.problem`.

@@ -6,7 +6,6 @@ has installed stays visible.
 
 import hashlib
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -50,11 +49,6 @@ def python_with(packages: tuple[str, ...], directory: Path) -> str:
         _do(install, INSTALL_MAX_S, what, directory)
         (wanted / _WHOLE).touch()
     return python
-
-
-def quoted(word: str) -> str:
-    """For a shell."""
-    return shlex.quote(word)
 
 
 def last_line(output: bytes) -> str:

@@ -15,6 +15,7 @@ import os
 import platform
 import secrets
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from covey.agent import leaving, made, packages, persist, record, runtime
 from covey.agent.cpus import parse_slots
 from covey.agent.here import this_computer
 from covey.agent.machine import (
+    ARCHIVE_GONE,
     Answer,
     MachineOrder,
     State,
@@ -192,8 +194,13 @@ def _notes(started: AgentRecord) -> tuple[str, ...]:
 
 def _write_command(directory: Path, archive: Path) -> None:
     """What runs the verbs from now on, without asking again which Python to take."""
-    quoted = [packages.quoted(word) for word in (sys.executable, "-P", str(archive))]
-    write_private(directory / "command", f'exec {" ".join(quoted)} --on-machine "$@"\n')
+    python, path = shlex.quote(sys.executable), shlex.quote(str(archive))
+    gone = Answer("failed", problem=ARCHIVE_GONE, remedy="bring it up again: covey up")
+    text = f"""\
+[ -f {path} ] && exec {python} -P {path} --on-machine "$@"
+echo; echo {shlex.quote(answer_line(gone))}
+"""
+    write_private(directory / "command", text)
 
 
 def _workdir(order: MachineOrder) -> Path:

@@ -146,6 +146,9 @@ class _Root:
             runtime.remove(self._runtime_dir)
             if self._order.record:
                 forget(Path(self._order.record), self._order.incarnation)
+                with contextlib.suppress(OSError):
+                    # The base of all runtime directories, when this was the last.
+                    self._runtime_dir.parent.rmdir()
 
     def _spawn_server(self, server: ServerOrder) -> ServerProcess:
         order = self._order
