@@ -42,6 +42,8 @@ TRIM_EVERY_S = 0.25
 SWEEP_MAX_S = 5.0
 #: A longer item is not put into COVEY_ITEM: the kernel refuses one variable over 128 KiB.
 ITEM_MAX_BYTES = 64 * 1024
+#: Directories of tasks come and go below a few that are shared: so often one is made again.
+DIRECTORY_TRIES_MAX = 100
 #: Below the working directory of a machine of its own: directories of tasks.
 _TASKS = "covey"
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
@@ -326,8 +328,16 @@ def _own_directory(work: Work, index: int) -> str:
     """The directory of one task; made here. In somebody's home all of them are in `covey`."""
     top = work.workdir if work.here else os.path.join(work.workdir, _TASKS)
     path = os.path.join(top, f"job{work.job}", f"{work.ids[index]}.{work.ns[index]}")
-    with suppress(OSError):
-        os.makedirs(path, mode=0o700, exist_ok=True)
+    for _ in range(DIRECTORY_TRIES_MAX):
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        except FileNotFoundError:
+            # Another slot has just removed its parent, which was empty.
+            continue
+        except OSError:
+            # Entering it says why.
+            break
+        break
     return path
 
 
