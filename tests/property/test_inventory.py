@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from covey.errors import UsageError
@@ -17,6 +17,8 @@ from covey.fleet.roll import hosts_of
 from covey.fleet.yaml_subset import read_yaml
 from covey.settings import NAME_PATTERN
 
+#: A loaded machine is no reason to fail.
+UNHURRIED = settings(deadline=None)
 #: What the readers give a meaning to, so that random text comes near to it.
 _PIECES = st.sampled_from(
     (
@@ -46,6 +48,7 @@ def _check(host: Host) -> None:
     assert all(re.fullmatch(r"[\w.+-]+", label) for label in host.labels)
 
 
+@UNHURRIED
 @given(texts, names)
 @example("all:\n  hosts:\n    lab1:\n      - ansible_port: 22", "hosts.yml")
 @example("[web:children]\nweb\n[web]\nlab1", "hosts")
@@ -61,6 +64,7 @@ def test_any_text_gives_safe_machines_or_problems_with_lines(text: str, name: st
         assert told.reason.isprintable()
 
 
+@UNHURRIED
 @given(st.text())
 def test_any_word_gives_safe_machines_or_a_problem(word: str):
     listing = Listing()
@@ -70,6 +74,7 @@ def test_any_word_gives_safe_machines_or_a_problem(word: str):
         _check(host)
 
 
+@UNHURRIED
 @given(texts)
 def test_any_text_is_read_as_yaml_to_its_end(text: str):
     _, problems = read_yaml(text)
@@ -146,6 +151,7 @@ def _as_csv(roll: list[Host]) -> str:
     return "\n".join(rows)
 
 
+@UNHURRIED
 @given(rolls)
 def test_a_list_written_in_any_form_is_read_back(roll: list[Host]):
     for text, name in (
@@ -161,6 +167,7 @@ def test_a_list_written_in_any_form_is_read_back(roll: list[Host]):
         assert [replace(host, where="") for host in found] == roll, text
 
 
+@UNHURRIED
 @given(rolls)
 def test_a_machine_of_covey_toml_is_the_same_when_it_is_named_alone(roll: list[Host]):
     config = read_toml(_as_toml(roll), "covey.toml", Listing())
@@ -171,6 +178,7 @@ def test_a_machine_of_covey_toml_is_the_same_when_it_is_named_alone(roll: list[H
         assert replace(found, where="") == host
 
 
+@UNHURRIED
 @given(
     st.lists(
         st.tuples(_labels, st.lists(_labels, max_size=2)), max_size=6, unique_by=lambda one: one[0]

@@ -7,7 +7,7 @@ from covey.fleet.formats_csv import heading, is_row_with_address, read_csv
 from covey.fleet.formats_lines import read_lines, significant
 from covey.fleet.formats_toml import read_toml
 from covey.fleet.formats_yaml import read_ansible_yaml
-from covey.fleet.listing import Listing, Place
+from covey.fleet.listing import LINE_MAX, Listing, Place
 
 Form = Literal["lines", "csv", "yaml", "toml"]
 
@@ -30,7 +30,7 @@ _FOREIGN = {
 
 def form_of(text: str, name: str) -> Form:
     """The form of a text; what it is called only helps where the text could be several."""
-    first = next((line for _, line in significant(text)), "")
+    first = next((line for _, line in significant(text)), "")[:LINE_MAX]
     by_name = _SUFFIXES.get(name[name.rfind(".") :].lower() if "." in name else "")
     if by_name == "toml" or (by_name is None and _TOML.search(text)):
         return "toml"
@@ -69,5 +69,5 @@ def read_listing(text: str, name: str, listing: Listing) -> None:
 
 def _is_unclear(text: str) -> bool:
     """`a,b` may be two machines, or one called `a` at address `b`."""
-    first = next((line for _, line in significant(text)), "")
+    first = next((line for _, line in significant(text)), "")[:LINE_MAX]
     return bool(re.fullmatch(r"[\w.-]+(?:\s*,\s*[\w.-]+)+", first))

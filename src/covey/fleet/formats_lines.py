@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from covey.fleet.ansible import Group, Groups, read_field, read_variables
 from covey.fleet.fields import FIELDS, Value, read_user, shown
-from covey.fleet.listing import Entry, Listing, Place, Variable
+from covey.fleet.listing import LINE_MAX, Entry, Listing, Place, Variable
 from covey.fleet.login import read_word
 
 _SECTION = re.compile(r"\[([^\[\]]*)\]\s*(?:[#;].*)?\Z")
@@ -56,6 +56,8 @@ def _is_ipv6(text: str) -> bool:
 
 def odd_letter(line: str) -> str:
     """The first letter of a line that no inventory may hold, as a reason; "" = there is none."""
+    if len(line) > LINE_MAX:
+        return f"the line is longer than {LINE_MAX:,} letters"
     odd = next((letter for letter in line if not letter.isprintable() and letter != "\t"), "")
     return f"the line holds {shown(odd)}, which cannot stand in a list" if odd else ""
 

@@ -31,11 +31,12 @@ def read_ansible_yaml(text: str, source: str, listing: Listing) -> None:
 
 def checked_yaml(text: str, source: str, listing: Listing) -> Node:
     """The document; lines that are no YAML go to the listing."""
+    document, problems = read_yaml(text)
+    reasons = dict(problems)
     for number, line in enumerate(text.split("\n"), 1):
         if odd := odd_letter(line.rstrip("\r")):
-            listing.bad(Place(source, number), odd)
-    document, problems = read_yaml(text)
-    for number, reason in problems:
+            reasons.setdefault(number, odd)
+    for number, reason in reasons.items():
         listing.bad(Place(source, number), reason)
     return document
 

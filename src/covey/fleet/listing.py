@@ -11,6 +11,8 @@ from covey.fleet.fields import Value
 
 #: A machine list names at most this many machines: a range such as lab[1:99999999] is a slip.
 MACHINES_MAX = 10_000
+#: A longer line or word is no machine; it would only slow its readers down.
+LINE_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from covey.fleet.fields import (
     read_user,
     shown,
 )
-from covey.fleet.listing import MACHINES_MAX, Entry, Listing, Place
+from covey.fleet.listing import LINE_MAX, MACHINES_MAX, Entry, Listing, Place
 
 #: Most letters of a machine's name (it is one token of a bus subject).
 NAME_MAX = 64
@@ -36,6 +36,9 @@ _FILE = re.compile(r"(?:~|\.{1,2})?/|.*\.(?:txt|conf|csv|ini|ya?ml|toml)\Z")
 def read_word(word: str, place: Place, listing: Listing) -> list[Entry]:
     """The machines that a word names; what is wrong with it goes to the listing."""
     entries: list[Entry] = []
+    if len(word) > LINE_MAX:
+        listing.bad(place, f"{shown(word)} is longer than {LINE_MAX:,} letters")
+        return entries
     for login in _COMMA_OUTSIDE.split(word):
         try:
             for one in expanded(login):

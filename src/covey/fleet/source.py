@@ -8,7 +8,7 @@ from pathlib import Path
 from covey.fleet.listing import Listing, Place
 
 #: A larger file is no list of machines.
-FILE_MAX_BYTES = 4 * 1024 * 1024
+FILE_MAX_BYTES = 1024 * 1024
 
 
 def read_text(path: Path, name: str, listing: Listing) -> str:

@@ -9,6 +9,8 @@ kept as `Refused`, so that only who needs it must complain. Nothing is turned in
 import re
 from dataclasses import dataclass, field
 
+from covey.fleet.listing import LINE_MAX
+
 #: Deeper nesting than this is no inventory.
 DEPTH_MAX = 32
 
@@ -93,6 +95,9 @@ class _Reader:
             line = whole.rstrip()
             content = line.lstrip(" ")
             if not content or content.startswith("#"):
+                continue
+            if len(line) > LINE_MAX:
+                self._bad(number, f"the line is longer than {LINE_MAX:,} letters")
                 continue
             if content in ("---", "...") and content == line:
                 if lines and content == "---":
