@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that some tests use as an oracle or a peer, when we are root and they are missing:
-# GNU parallel, OpenSSH (client and server, as the machines of a fleet), ip (network namespaces).
+# GNU parallel, OpenSSH (client and server, as the machines of a fleet), ip (network namespaces),
+# crontab and systemd-analyze (what --persist writes; neither is started).
 # Elsewhere those tests skip and say so (with CI=true they fail).
 set -eu
 missing=""
@@ -8,6 +9,8 @@ command -v parallel >/dev/null 2>&1 || missing="$missing parallel"
 command -v ssh >/dev/null 2>&1 || missing="$missing openssh-client"
 PATH="$PATH:/usr/sbin:/sbin" command -v sshd >/dev/null 2>&1 || missing="$missing openssh-server"
 PATH="$PATH:/usr/sbin:/sbin" command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
+command -v crontab >/dev/null 2>&1 || missing="$missing cron"
+command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing Debian packages:$missing"

@@ -27,8 +27,8 @@ WITHOUT_BUS_MAX_S = 24 * 3600.0
 ARCHIVE_GONE = "the archive that its agent runs from is gone"
 
 #: started: it was. running: it ran already, from the same archive, with the same key. outdated: it
-#: runs from another archive and was left alone. absent: there is none. stopped, purged: as asked.
-#: failed: see `Answer.problem`.
+#: runs from another archive, or would not come back after a reboot, and was left alone. absent:
+#: there is none. stopped, purged: as asked. failed: see `Answer.problem`.
 State = Literal["started", "running", "outdated", "absent", "stopped", "purged", "failed"]
 STATES: tuple[str, ...] = get_args(State)
 

@@ -10,6 +10,7 @@ The texts are made by pure functions; `install` and `remove` also serve the head
 import contextlib
 import getpass
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,10 +30,15 @@ TOOL_MAX_S = 20.0
 
 _UNITS = Path(".config/systemd/user")
 _ORDER = "order.json"
+#: Programs that systemd can be told as they are.
+_PLAIN = re.compile(r"/[\w/.+-]+\Z", re.ASCII)
 
 
 def unit_text(argv: list[str], what: str) -> str:
     """A user unit that runs `argv` at boot. It starts a process that stays, and then ends."""
+    if not _PLAIN.match(argv[0]):
+        # systemd takes few names of programs; a shell takes all.
+        argv = ["/bin/sh", "-c", 'exec "$0" "$@"', *argv]
     return "\n".join(
         [
             "[Unit]",
@@ -69,7 +75,7 @@ def without_line(crontab: str, mark: str) -> str:
 def install(name: str, argv: list[str], what: str, made: Path | None = None) -> str:
     """Have `argv` run at every boot; a note for the user ("" = nothing to be said).
 
-    name: unique among covey's of this account, as `covey-default-lab1`. made: the file that notes
+    name: unique among covey's of this account, as `covey.default.lab1`. made: the file that notes
     which directories were not there before.
 
     Raises:
@@ -165,15 +171,16 @@ def forget(cluster: str, agent: str) -> bool:
 
 
 def _name(cluster: str, agent: str) -> str:
-    return f"covey-{cluster}-{agent}"
+    # Names hold dashes, but no dots.
+    return f"covey.{cluster}.{agent}"
 
 
 def _key_dirs(cluster: str, agent: str) -> list[Path]:
     """Where keys may be. /var/tmp outlives a reboot; /run/user is better than a network."""
     uid = os.getuid()
     return [
-        Path(f"/var/tmp/covey-{uid}-{cluster}-{agent}"),
-        Path(f"/run/user/{uid}/covey-{cluster}-{agent}"),
+        Path(f"/var/tmp/covey-{uid}-{cluster}.{agent}"),
+        Path(f"/run/user/{uid}/covey-{cluster}.{agent}"),
     ]
 
 

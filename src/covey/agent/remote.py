@@ -158,11 +158,9 @@ def _alone(directory: Path) -> Generator[None]:
 
 def _kept(order: MachineOrder, found: AgentRecord, archive: Path) -> Answer:
     """The answer of an agent that runs already."""
-    if found.archive != archive.name:
+    if found.archive != archive.name or (order.is_persistent and not found.is_persistent):
         return _answer("outdated", found)
-    notes: tuple[str, ...] = ()
-    if order.is_persistent:
-        notes = persist.keep(order, archive)
+    notes = persist.keep(order, archive) if order.is_persistent else ()
     return _answer("running", found, notes)
 
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from tests.integration.bus.tunnels import make_authority
-from tests.integration.fleet.reach import connected, lab_of
+from tests.integration.fleet.reach import connected, lab_of, python_of
 
 from covey.agent import proctree
 from covey.agent.machine import Answer, MachineOrder
@@ -83,7 +84,7 @@ def _connections(port: int) -> int:
     return sum(1 for w in words if w[1].endswith(f":{port:04X}") and w[3] == "01")
 
 
-def _order(server: TestServer, agent: str) -> MachineOrder:
+def order_for(server: TestServer, agent: str) -> MachineOrder:
     password = server.passwords[agent]
     return MachineOrder(CLUSTER, CLUSTER, agent, secrets.token_hex(32), f"agent-{agent}", password)
 
@@ -93,7 +94,7 @@ def site(archive: Archive) -> Generator[Site]:
     """One machine that can be reached, and a bus."""
     with lab_of() as lab, running_server("lab1") as server, connected(lab) as (connection,):
         machine = lab["lab1"]
-        one = Site(lab, machine, connection, server, archive, _order(server, "lab1"))
+        one = Site(lab, machine, connection, server, archive, order_for(server, "lab1"))
         yield one
         proctree.signal_all(machine.processes(), signal.SIGKILL)
 
@@ -155,7 +156,7 @@ def test_a_machine_that_forwards_no_sockets_is_met_through_a_port_with_tls(
     ):
         lab["lab1"].restart(AllowStreamLocalForwarding="no")
         connection.open()
-        order = replace(_order(server, "lab1"), ca=ca)
+        order = replace(order_for(server, "lab1"), ca=ca)
         site = Site(lab, lab["lab1"], connection, server, archive, order)
         started = site.start()
         port = connection.forward_port(server.process.port)
@@ -186,7 +187,7 @@ def test_another_archive_is_said_and_replaced_only_after_a_stop(site: Site, tmp_
 
 def test_an_agent_with_the_key_of_an_earlier_cluster_is_replaced(site: Site) -> None:
     old = site.start()
-    new = site.start(_order(site.server, "lab1"))
+    new = site.start(order_for(site.server, "lab1"))
     assert new.state == "started"
     assert new.incarnation != old.incarnation
     assert proctree.identify(old.pid) is None
@@ -208,7 +209,6 @@ def test_two_starts_at_once_start_one_agent(site: Site) -> None:
     site.start()
     site.stop()
     found = site.probe()
-    from concurrent.futures import ThreadPoolExecutor
 
     def start(_: int) -> Answer:
         return bootstrap.start(site.connection, found, site.archive, site.order)
@@ -236,7 +236,7 @@ def test_agents_that_share_a_home_have_working_directories_of_their_own(archive:
     ):
         before = lab["lab1"].files()
         sites = [
-            Site(lab, lab[c.host.name], c, server, archive, _order(server, c.host.name))
+            Site(lab, lab[c.host.name], c, server, archive, order_for(server, c.host.name))
             for c in connections
         ]
         orders = [replace(site.order, is_home_shared=True) for site in sites]
@@ -328,6 +328,8 @@ def _wheel(directory: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_packages_of_a_machine_are_installed_once(site: Site, tmp_path: Path) -> None:
     order = replace(site.order, packages=(str(_wheel(tmp_path, "covey_trial_package")),))
     before = site.machine.files()
@@ -346,6 +348,8 @@ def test_the_packages_of_a_machine_are_installed_once(site: Site, tmp_path: Path
     assert site.machine.files() == before
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_packages_that_pip_cannot_install_are_said(site: Site) -> None:
     with pytest.raises(BootstrapFailed) as failed:
         site.start(replace(site.order, packages=("./no-such-wheel-1.0-py3-none-any.whl",)))
@@ -361,24 +365,23 @@ def test_packages_that_pip_cannot_install_are_said(site: Site) -> None:
 def test_the_archive_runs_on_every_python_that_covey_supports(
     archive: Archive, tmp_path: Path, version: str
 ) -> None:
-    with lab_of(version) as lab:
-        python = lab["lab1"].directory / "bin" / "python3"
-        env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "COVEY_HOME": str(tmp_path)}
-        for argv, said in (
-            (["--version"], "covey"),
-            (["--on-machine", "look", "c", "a"], '"absent"'),
-            (["map", "echo {}", ":::", "a"], "no nats-server"),
-        ):
-            done = subprocess.run(
-                [python, "-P", "-s", str(archive.path), *argv],
-                capture_output=True,
-                text=True,
-                env=env | {"PATH": str(tmp_path)},
-                cwd=tmp_path,
-                check=False,
-            )
-            assert said in done.stdout + done.stderr, (argv, done)
-            assert "Traceback" not in done.stderr
+    python = python_of(version)
+    env = {"HOME": str(tmp_path), "PATH": str(tmp_path), "COVEY_HOME": str(tmp_path)}
+    for argv, said in (
+        (["--version"], "covey"),
+        (["--on-machine", "look", "c", "a"], '"absent"'),
+        (["map", "echo {}", ":::", "a"], "no nats-server"),
+    ):
+        done = subprocess.run(
+            [python, "-P", "-s", str(archive.path), *argv],
+            capture_output=True,
+            text=True,
+            env=env,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert said in done.stdout + done.stderr, (argv, done)
+        assert "Traceback" not in done.stderr
 
 
 def test_an_archive_is_the_same_whatever_the_order_of_dictionaries(tmp_path: Path) -> None:
