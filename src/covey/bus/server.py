@@ -220,10 +220,11 @@ class ServerProcess:
             return "", "", ""
 
     def _announced(self) -> str:
-        path = self.config.directory / f"nats-server_{self.pid}.ports"
+        # It begins with the name of the program, which may be another than ours.
+        paths = list(self.config.directory.glob(f"*_{self.pid}.ports"))
         try:
-            urls = json.loads(path.read_text())["nats"]
-        except (OSError, ValueError, KeyError):  # not yet there, or not yet whole
+            urls = json.loads(paths[0].read_text())["nats"]
+        except (IndexError, OSError, ValueError, KeyError):  # not yet there, or not yet whole
             return ""
         return self.config.url(int(urls[0].rpartition(":")[2]))
 

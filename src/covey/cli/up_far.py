@@ -81,7 +81,7 @@ def _server(connection: Connection, found: Probe, settings: Settings) -> str:
     if done.code or not lines:
         raise ServerMissing(
             f"{connection.host.name} is {found.platform}, this is {ours}: its nats-server must be"
-            " there (in PATH): https://github.com/nats-io/nats-server/releases"
+            " there, in PATH"
         )
     return lines[-1]
 

@@ -36,6 +36,8 @@ class DurableDispatcher:
         self._feed = feed
         self._queue = feed.queue
         self._entered: deque[Entry] = deque()
+        #: On their way to the head, not numbered yet.
+        self._leaving: list[Future[Any]] = []
         #: Open ones, in the order of their tasks.
         self._futures: dict[int, Future[Any]] = {}
         self._delivers: dict[int, Deliver] = {}
@@ -105,7 +107,7 @@ class DurableDispatcher:
 
     def cancel_pending(self) -> None:
         """Cancel what does not run."""
-        waiting = [entry[0] for entry in (*self._entered, *self._queue)]
+        waiting = [*self._leaving, *(entry[0] for entry in (*self._entered, *self._queue))]
         for future in [*self._futures.values(), *waiting]:
             if not self.is_running(future):
                 future.cancel()
@@ -123,7 +125,8 @@ class DurableDispatcher:
 
     def leave(self, error: CoveyError | None) -> None:
         """The loop has ended: nobody else will end what is still open."""
-        for future in [*self._futures.values(), *(entry[0] for entry in self._entered)]:
+        waiting = [*self._leaving, *(entry[0] for entry in self._entered)]
+        for future in [*self._futures.values(), *waiting]:
             if error is None:
                 future.cancel()
             else:
@@ -165,6 +168,7 @@ class DurableDispatcher:
         group = self._next_group(context, options)
         if not group:
             return
+        self._leaving = [future for future, _, _ in group]
         job = await self._opened(options)
         if options.retries != self._retries:
             self._refuse(group)
@@ -178,6 +182,7 @@ class DurableDispatcher:
             if future.cancelled():
                 self._cancelled.append(self._next)
             self._next += 1
+        self._leaving = []
         try:
             await job.add([data for _, data, _ in group], shape)
         except (JobNotFound, JobRejected) as error:
