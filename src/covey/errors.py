@@ -18,6 +18,7 @@
     │   └─ ProtocolError                   the other side broke the rules
     │       ├─ DecodeError
     │       ├─ Forged                      a message authentication code that does not match
+    │       ├─ Stale                       rightly signed once, now late or said again
     │       └─ VersionMismatch             .ours .theirs
     ├─ ClusterError
     │   ├─ AlreadyUp                       .cluster
@@ -147,6 +148,10 @@ class DecodeError(ProtocolError):
 
 class Forged(ProtocolError):
     """A message carries a wrong signature and was not obeyed."""
+
+
+class Stale(ProtocolError):
+    """A message of an earlier term, or of no session of ours, was not obeyed."""
 
 
 class VersionMismatch(ProtocolError):

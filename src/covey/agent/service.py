@@ -33,7 +33,7 @@ from covey.core.actions import (
 )
 from covey.core.agent import AgentCore
 from covey.core.events import Arrived, BusDown, BusUp, Ended, Event, Gauged, PeerGone, Struck, Tick
-from covey.errors import CoveyError, DecodeError, Forged
+from covey.errors import CoveyError, DecodeError, Forged, Stale
 from covey.files.transfer import Fetcher, serve
 from covey.model.reference import is_reference, read_reference
 from covey.model.task import OutcomeState
@@ -119,6 +119,8 @@ class AgentService:
         self._left = asyncio.Event()
         #: Packets that were not obeyed because their signature is wrong.
         self.forged = 0
+        #: Packets that were not obeyed because they are late, or said again.
+        self.stale = 0
 
     async def start(self) -> None:
         """Listen, and keep gauging and following until `close`."""
@@ -167,12 +169,7 @@ class AgentService:
 
     def _on_message(self, sender: str, data: bytes) -> None:
         scheduler = self._schedulers.get(sender) or self._acquaint(sender)
-        try:
-            frame = scheduler.peer.open(data)
-        except (Forged, DecodeError) as error:
-            self.forged += 1
-            log.warning("a packet from %s was not obeyed: %s", sender, error)
-            return
+        frame = self._open(sender, scheduler, data)
         if frame is None:
             return
         message = frame.message
@@ -192,6 +189,21 @@ class AgentService:
         elif isinstance(message, Grant) and self.core.expects(sender, frame):
             self._parcels.granted(sender, message)
         self.handle(Arrived(sender, frame))
+
+    def _open(self, sender: str, scheduler: _Scheduler, data: bytes) -> Frame | None:
+        """The frame in a packet; None: parts are missing, or it is not to be obeyed."""
+        try:
+            frame = scheduler.peer.open(data)
+        except Stale:
+            self.stale += 1
+            return None
+        except (Forged, DecodeError) as error:
+            self.forged += 1
+            log.warning("a packet from %s was not obeyed: %s", sender, error)
+            return None
+        if frame is not None:
+            self.stale += self.core.is_stale(sender, frame)
+        return frame
 
     def _acquaint(self, sender: str) -> _Scheduler:
         """A scheduler that we do not know yet; it is remembered once it has sent a true `Hello`."""
@@ -231,7 +243,7 @@ class AgentService:
             if len(message.lens) != len(message.ids):
                 self._parcels.fill(action.to, message)
         elif isinstance(message, Heartbeat):
-            message.facts.update(self._gauges.facts(), forged=self.forged)
+            message.facts.update(self._gauges.facts(), forged=self.forged, stale=self.stale)
         elif isinstance(message, Welcome):
             message.facts.update(self._place.facts)
         scheduler.peer.send(action.frame)

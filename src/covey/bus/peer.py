@@ -1,14 +1,17 @@
 """One remote party: its subject, its keys, and frames as signed packets in both directions."""
 
 from covey.bus.port import Bus
-from covey.errors import Forged
+from covey.errors import Forged, Stale
 from covey.settings import MESSAGE_MAX_BYTES
 from covey.wire.codec import decode, encode
 from covey.wire.messages import Frame
-from covey.wire.signing import Assembler, Context, seal, session_of
+from covey.wire.signing import Assembler, Context, is_signed, seal, session_of
 
 #: Session keys that are kept per direction: the current session and the one before it.
 _KEYS_MAX = 4
+#: Earlier terms that a packet is checked for before it is called forged: who was late when a head
+#: was started anew is no attacker.
+TERMS_BACK_MAX = 4
 
 
 class Peer:
@@ -66,17 +69,35 @@ class Peer:
         """The frame in a packet, or None while its other parts are missing.
 
         Raises:
+            Stale: the packet is of an earlier term, or comes before any `Hello` of its sender.
             Forged: the signature is wrong, or signs another session than the frame says.
             DecodeError: the bytes make no sense.
         """
         session = session_of(packet)
-        payload = self._assembler.open(packet, self._key(self._in, session))
+        try:
+            payload = self._assembler.open(packet, self._key(self._in, session))
+        except Forged as error:
+            if self._is_late(packet, session):
+                raise Stale("a packet of an earlier term") from error
+            raise
         if payload is None:
             return None
         frame = decode(payload)
         if frame.session != session:
             raise Forged
         return frame
+
+    def _is_late(self, packet: bytes, session: bytes) -> bool:
+        if not session and self._in in ("down", "up"):
+            return False  # Between schedulers and agents, it is not bound to a term.
+        c = self._context
+        terms = range(c.term - 1, max(0, c.term - 1 - TERMS_BACK_MAX), -1)
+        contexts = (Context(c.cluster, c.agent, c.scheduler, term) for term in terms)
+        # Without a term of its own yet, an agent cannot know.
+        return c.term == 0 or any(
+            is_signed(packet, context.key(self._base_key, self._in, session))
+            for context in contexts
+        )
 
     def _key(self, direction: str, session: bytes) -> bytes:
         if not session and direction in ("down", "up"):

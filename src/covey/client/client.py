@@ -13,7 +13,7 @@ from covey.bus.nats import NatsBus
 from covey.bus.peer import Peer
 from covey.client.cluster import HEAD
 from covey.client.reach import HeadFiles, head_files
-from covey.errors import CoveyError, DecodeError, Forged, NotUp, RequestTimeout
+from covey.errors import CoveyError, DecodeError, Forged, NotUp, RequestTimeout, Stale
 from covey.settings import ANSWER_TIMEOUT_S, Settings
 from covey.wire.messages import Advanced, Answer, Ask, Frame, Message, Output, ToHead
 from covey.wire.signing import Context
@@ -146,7 +146,7 @@ class HeadLink:
             return
         try:
             frame = self._peer.open(data)
-        except (Forged, DecodeError):
+        except (Forged, Stale, DecodeError):
             return
         if frame is not None:
             self._receive(frame.message)

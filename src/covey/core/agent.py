@@ -115,6 +115,18 @@ class AgentCore:
         peer = self._peers.get(scheduler)
         return peer is not None and peer.link.expects(frame)
 
+    def is_stale(self, scheduler: str, frame: m.Frame) -> bool:
+        """Whether a frame says nothing new: of another session or opening, or a copy. It may come
+        late, or somebody says it again; it is dropped either way.
+        """
+        peer = self._peers.get(scheduler)
+        message = frame.message
+        if not isinstance(message, m.Hello):
+            return bool(frame.session) and (peer is None or peer.link.is_old(frame))
+        if peer is None or message.incarnation in self._gone:
+            return message.opening <= self._gone.get(message.incarnation, -1)
+        return (message.term, message.opening) < (peer.term, peer.opening)
+
     @property
     def wake_at(self) -> float | None:
         """When to come with a `Tick`; None = nothing to wake for."""

@@ -94,6 +94,10 @@ class Link:
         """Whether `arrived` would apply this frame now (it is in order and no copy)."""
         return frame.session == self.session and frame.seq == self._applied + 1
 
+    def is_old(self, frame: Frame) -> bool:
+        """Whether this frame is of another session, or was applied already."""
+        return frame.session != self.session or 0 < frame.seq <= self._applied
+
     def send(self, message: Message, now: float) -> list[Frame]:
         """Give `message` its place. [] = the window is full: it goes when the window opens."""
         if self._waiting or not self._has_room(message):

@@ -47,7 +47,17 @@ from covey.core.recovery import Recovery
 from covey.core.roster import Peer, Roster
 from covey.core.timers import Key, Timers
 from covey.errors import InternalError
-from covey.wire.messages import Claim, Finished, Goodbye, Hello, Load, Message, Tail, Welcome
+from covey.wire.messages import (
+    Claim,
+    Finished,
+    Frame,
+    Goodbye,
+    Hello,
+    Load,
+    Message,
+    Tail,
+    Welcome,
+)
 
 __all__ = ["JOB_TRANSITIONS", "SchedulerCore"]
 
@@ -119,6 +129,16 @@ class SchedulerCore:
             self._closing.strand_all(now)
         self.binding.supply_aside(now)
         return self._outbox.take()
+
+    def is_stale(self, agent: str, frame: Frame) -> bool:
+        """Whether a frame says nothing new: of another session, or a copy. It is dropped."""
+        peer = self.roster.peers.get(agent)
+        if peer is None or not frame.session:
+            return False
+        if peer.link is None:
+            message = frame.message
+            return not isinstance(message, Welcome) or message.opening != peer.opening
+        return peer.link.is_old(frame)
 
     def farewell(self) -> list[Action]:
         """Tell the agents that this scheduler leaves for good (in memory: its tasks may stop)."""

@@ -14,7 +14,7 @@ from typing import Any
 from covey.bus.peer import Peer
 from covey.bus.port import Bus
 from covey.client.cluster import HEAD
-from covey.errors import CoveyError, DecodeError, Forged, JobNotFound
+from covey.errors import CoveyError, DecodeError, Forged, JobNotFound, Stale
 from covey.files.blobs import BlobStore
 from covey.scheduler.durable import DurableJobs
 from covey.wire.codec import cut
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 CLIENTS_MAX = 1024
 #: Answers remembered per client.
 ANSWERS_MAX = 256
+#: Clients of which only the last nonce is remembered, so that what they said is not obeyed again.
+FORMER_CLIENTS_MAX = 65_536
 #: A watch or a follow ends by itself after this long.
 INTEREST_S = 30.0
 
@@ -54,6 +56,8 @@ class _Client:
     answers: OrderedDict[int, Answer | None] = field(
         default_factory=OrderedDict[int, "Answer | None"]
     )
+    #: The answers up to this nonce are forgotten: who says such a request again is not obeyed.
+    floor: int = 0
     #: job -> when the interest in its progress ends (monotonic).
     watches: dict[int, float] = field(default_factory=dict[int, float])
     #: (job, task) -> the same for output.
@@ -91,8 +95,11 @@ class Desk:
         self._running = running
         self._asked = asked
         self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._floors: OrderedDict[str, int] = OrderedDict()
         #: Requests that were not obeyed because their signature is wrong.
         self.forged = 0
+        #: Requests that were not obeyed because they are late, or said again.
+        self.stale = 0
         self._handlers: dict[type[Any], Callable[[_Client, Any, Reply], None]] = {
             Submit: self._submit,
             AddShape: lambda _, m, reply: jobs.shape(
@@ -112,6 +119,9 @@ class Desk:
         client = self._clients.get(sender) or self._acquaint(sender)
         try:
             frame = client.peer.open(data)
+        except Stale:
+            self.stale += 1
+            return
         except (Forged, DecodeError) as error:
             self.forged += 1
             log.warning("a request of %s was not obeyed: %s", sender, error)
@@ -142,6 +152,9 @@ class Desk:
 
     def _serve(self, client: _Client, message: Any) -> None:
         nonce: int = message.nonce
+        if nonce <= client.floor:
+            self.stale += 1
+            return
         if nonce in client.answers:
             known = client.answers[nonce]
             if known is not None:
@@ -152,8 +165,7 @@ class Desk:
         def reply(value: dict[str, Any], error: list[str] | None = None) -> None:
             answer = Answer(nonce, value, error or [])
             client.answers[nonce] = answer
-            while len(client.answers) > ANSWERS_MAX:
-                client.answers.popitem(last=False)
+            self._forget_answers(client)
             self._tell(client, answer)
 
         try:
@@ -163,6 +175,12 @@ class Desk:
         except (TypeError, ValueError, KeyError) as error:
             # A request of another covey: its sender is told, the head goes on.
             reply({}, ["DecodeError", f"the request makes no sense to this head ({error!r})"])
+
+    def _forget_answers(self, client: _Client) -> None:
+        answered = [nonce for nonce, answer in client.answers.items() if answer is not None]
+        for nonce in answered[: max(0, len(client.answers) - ANSWERS_MAX)]:
+            del client.answers[nonce]
+            client.floor = max(client.floor, nonce)
 
     def _submit(self, client: _Client, message: Submit, reply: Reply) -> None:
         self._jobs.submit(message.key, message.spec, lambda job: reply({"job": job}))
@@ -214,17 +232,22 @@ class Desk:
             subject=to_scheduler(self._cluster, sender, HEAD),
             reply_to=to_scheduler(self._cluster, HEAD, sender),
         )
-        return _Client(peer)
+        return _Client(peer, floor=self._floors.get(sender, 0))
 
     def _remember(self, sender: str, client: _Client) -> None:
         self._clients[sender] = client
         self._clients.move_to_end(sender)
         while len(self._clients) > CLIENTS_MAX:
-            self._clients.popitem(last=False)
+            name, former = self._clients.popitem(last=False)
+            self._floors[name] = max(former.answers, default=former.floor)
+        while len(self._floors) > FORMER_CLIENTS_MAX:
+            self._floors.popitem(last=False)
 
     def _tell(self, client: _Client, message: Message) -> None:
         client.peer.send(Frame(b"", 0, 0, message))
 
     def gone(self, sender: str) -> None:
-        """The server says that nobody listens there any more."""
-        self._clients.pop(sender, None)
+        """The server says that nobody listens there now: nothing is told there unasked."""
+        if client := self._clients.get(sender):
+            client.watches.clear()
+            client.follows.clear()

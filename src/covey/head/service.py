@@ -233,6 +233,7 @@ class Head:
             reasons=self._reasons,
             now=time.monotonic(),
             forged=self._service.forged + self._desk.forged,
+            stale=self._service.stale + self._desk.stale,
             trouble=trouble,
         )
 

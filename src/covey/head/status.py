@@ -33,6 +33,7 @@ def status_of(
     reasons: Mapping[str, str],
     now: float,
     forged: int,
+    stale: int,
     trouble: str,
 ) -> dict[str, Any]:
     """Machines with their figures, job counts, totals.
@@ -63,6 +64,7 @@ def status_of(
             "busy": sum(machine["busy"] for machine in ready),
         },
         "forged": forged,
+        "stale": stale,
         "trouble": trouble,
         "notes": [] if files.address().is_ours else [NO_PERMISSIONS],
     }
@@ -138,4 +140,5 @@ def _machine(name: str, peer: Peer | None, facts: dict[str, Any], now: float) ->
         "heartbeat_age_s": now - peer.heard if peer is not None and peer.heard else None,
         "latency_s": peer.rtt_s if peer is not None else None,
         "forged": facts.get("forged", 0),
+        "stale": facts.get("stale", 0),
     }

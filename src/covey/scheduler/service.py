@@ -39,7 +39,7 @@ from covey.core.events import (
     Tick,
 )
 from covey.core.scheduler import SchedulerCore
-from covey.errors import CoveyError, DecodeError, Forged
+from covey.errors import CoveyError, DecodeError, Forged, Stale
 from covey.files.transfer import Fetcher, serve
 from covey.model.reference import is_reference, read_reference
 from covey.scheduler.ports import Payloads, Recorder, Sink
@@ -114,6 +114,8 @@ class SchedulerService:
         self._is_closed = False
         #: Packets that were not obeyed because their signature is wrong.
         self.forged = 0
+        #: Packets that were not obeyed because they are late, or said again.
+        self.stale = 0
 
     async def start(self) -> None:
         """Listen on our inbound subject."""
@@ -188,11 +190,15 @@ class SchedulerService:
             return
         try:
             frame = agent.peer.open(data)
+        except Stale:
+            self.stale += 1
+            return
         except (Forged, DecodeError) as error:
             self.forged += 1
             log.warning("a packet from %s was not obeyed: %s", sender, error)
             return
         if frame is not None:
+            self.stale += self.core.is_stale(sender, frame)
             self._receive(sender, agent, frame)
 
     def _receive(self, sender: str, agent: _Agent, frame: Frame) -> None:

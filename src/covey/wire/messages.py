@@ -250,7 +250,7 @@ class Heartbeat:
 
     nonce: int = 0
     echo: int = 0
-    #: From agents: {busy, queued, load1, mem_free, disk_free, forged}.
+    #: From agents: {busy, queued, load1, mem_free, disk_free, forged, stale}.
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -93,6 +93,12 @@ def session_of(packet: bytes) -> bytes:
     return b"" if session == _NO_SESSION else session
 
 
+def is_signed(packet: bytes, key: bytes) -> bool:
+    """Whether the signature of a packet is that of `key`."""
+    mac = hmac.digest(key, packet[:1] + packet[_CONTENT_AT:], hashlib.sha256)
+    return hmac.compare_digest(mac, packet[_MAC_AT:_CONTENT_AT])
+
+
 @dataclass(slots=True)
 class Assembler:
     """Checks packets of one peer and joins the parts of large frames; holds at most one frame's
@@ -109,11 +115,10 @@ class Assembler:
             Forged: the signature does not match.
             DecodeError: the packet is malformed.
         """
+        if not is_signed(packet, key):
+            raise Forged
         kind = packet[:1]
         content = packet[_CONTENT_AT:]
-        mac = hmac.digest(key, kind + content, hashlib.sha256)
-        if not hmac.compare_digest(mac, packet[_MAC_AT:_CONTENT_AT]):
-            raise Forged
         if kind == b"\0":
             return content
         if kind != b"\1" or len(content) < 12:
