@@ -14,7 +14,9 @@ import json
 import marshal
 import os
 import re
+import secrets
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ NAME_PATTERN = re.compile(rf"covey-([0-9a-f]{{{NAME_DIGITS}}})\.pyz\Z")
 _DATE = (1980, 1, 1, 0, 0, 0)
 _INDEX = "archive.json"
 _MODE = 0o100644 << 16
+#: Threads of one `up` or `down` build it once.
+_building = threading.Lock()
 
 #: The first that runs: on a Python that is too old it must still say so.
 _MAIN = b'''"""Runs one of the programs in this archive; without a mark, the command line."""
@@ -107,27 +111,8 @@ def current(cache: Path | None = None) -> Archive:
     """
     if (running := _running()) is not None:
         return running
-    cache = default_cache() if cache is None else cache
-    found = list(_sources())
-    mark = _fingerprint(found)
-    if (known := _known(cache, mark)) is not None:
-        return known
-    data = _zipped(found)
-    digest = hashlib.sha256(data).hexdigest()
-    path = cache / archive_name(digest)
-    try:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = cache / f".{path.name}.{os.getpid()}"
-        new.write_bytes(data)
-        new.replace(path)
-        write_private(cache / _INDEX, json.dumps([mark, digest]))
-    except OSError as error:
-        raise BootstrapFailed(
-            f"the archive for machines cannot be written to {cache}: {error.strerror}",
-            step="archive",
-        ) from error
-    _forget_old(cache, path)
-    return Archive(path, digest, len(data))
+    with _building:
+        return _current(default_cache() if cache is None else cache)
 
 
 def earlier(cache: Path | None = None) -> list[Archive]:
@@ -139,10 +124,27 @@ def earlier(cache: Path | None = None) -> list[Archive]:
 # ---------------------------------------------------------------- inside
 
 
-def _running() -> Archive | None:
-    """The archive that we run from, where we do: a head that was put onto its machine."""
-    path = Path(__file__).parents[2]
-    return _opened(path) if path.is_file() else None
+def _current(cache: Path) -> Archive:
+    found = list(_sources())
+    mark = _fingerprint(found)
+    if (known := _known(cache, mark)) is not None:
+        return known
+    data = _zipped(found)
+    digest = hashlib.sha256(data).hexdigest()
+    path = cache / archive_name(digest)
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = cache / f".{path.name}.{secrets.token_hex(4)}"
+        new.write_bytes(data)
+        new.replace(path)
+        write_private(cache / _INDEX, json.dumps([mark, digest]))
+    except OSError as error:
+        raise BootstrapFailed(
+            f"the archive for machines cannot be written to {cache}: {error.strerror}",
+            step="archive",
+        ) from error
+    _forget_old(cache, path)
+    return Archive(path, digest, len(data))
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
@@ -206,7 +208,7 @@ def _zipped(found: list[tuple[str, Path]]) -> bytes:
 def _add(file: zipfile.ZipFile, name: str, data: bytes) -> None:
     info = zipfile.ZipInfo(name, _DATE)
     info.external_attr = _MODE
-    file.writestr(info, data, zipfile.ZIP_DEFLATED, compresslevel=9)
+    file.writestr(info, data, zipfile.ZIP_DEFLATED, compresslevel=6)
 
 
 def _compiled(source: bytes, name: str) -> bytes:
