@@ -181,7 +181,7 @@ class _Raising:
                     self._raise_remote(known, remote, head, archive)
                 head.result().close()
             except BaseException:
-                if not self.was_up and not remote:
+                if not self.was_up and (not remote or not self.files.machines()):
                     take_down(self.settings)
                 raise
         is_empty = not self.files.machines()

@@ -1,0 +1,148 @@
+"""`covey up HOSTS`: each machine by itself, in parallel; again repairs."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.integration.fleet.room import LONG_S, room_of
+
+from covey.testing.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_machines_come_up_beside_others_that_cannot(archives: Path) -> None:
+    with room_of(archives, count=4) as room:
+        room.machine("lab2").kill()
+        with room.machine("lab4").frozen():
+            done = room.lab("up", "lab1", "lab2", "lab3", "lab4", "nosuch")
+        lines = done.stdout.splitlines()
+        assert done.returncode == 1, done.stderr
+        told = {line.split()[1]: line for line in lines if line.split()[0] in ("✔", "✗")}
+        assert [told[name].split()[0] for name in ("lab1", "lab3")] == ["✔", "✔"]
+        assert "linux" in told["lab1"]
+        assert "slots" in told["lab1"]
+        # A reason, and what to do.
+        assert "connection refused" in told["lab2"]
+        assert "start sshd there" in told["lab2"]
+        assert "no answer" in told["lab4"]
+        assert "no machine is called nosuch" in told["nosuch"]
+        summary = next(line for line in lines if "·" in line)
+        assert "2 machines" in summary
+        assert "3 failed" in summary
+        assert "again: covey up" in summary
+        # Who never came up is no part of the cluster.
+        assert sorted(room.lab.states()) == ["lab1", "lab3"]
+        assert room.lab("map", "-j2", "hostname", ":::", "a", "b", "c").returncode == 0
+
+
+def test_again_finds_that_nothing_is_to_be_done_without_any_ssh(archives: Path) -> None:
+    with room_of(archives, count=2) as room:
+        first = room.up("lab1", "lab2")
+        assert [first[name]["state"] for name in ("lab1", "lab2")] == ["started", "started"]
+        agents = [room.agent(name) for name in ("lab1", "lab2")]
+        sessions = [room.machine(name).log().count("Starting session") for name in room.fleet.names]
+        for words in (["lab1", "lab2"], []):
+            again = room.up(*words)
+            assert [again[name]["state"] for name in again] == ["running", "running"]
+            assert [row["slots"] > 0 for row in again.values()] == [True, True]
+        now = [room.machine(name).log().count("Starting session") for name in room.fleet.names]
+        assert now == sessions
+        assert [room.agent(name) for name in ("lab1", "lab2")] == agents
+
+
+def test_a_dead_agent_is_told_and_up_brings_it_back(archives: Path) -> None:
+    with room_of(archives, count=2) as room:
+        room.up("lab1", "lab2")
+        os.kill(room.agent("lab1"), signal.SIGKILL)
+        room.await_state("lab1", "lost", "covey up lab1")
+        assert room.lab("status").returncode == 1
+        again = room.up()
+        assert {name: row["state"] for name, row in again.items()} == {
+            "lab1": "started",
+            "lab2": "running",
+        }
+        assert room.lab("status").returncode == 0
+
+
+def test_new_machines_join_and_the_others_stay_as_they_are(archives: Path) -> None:
+    with room_of(archives, count=2) as room:
+        room.up("lab1", "--slots", "3")
+        before = room.agent("lab1")
+        hosts = room.lab.directory / "hosts.txt"
+        hosts.write_text("# two of them\nlab1\n\n2/lab2\n")
+        room.up("-H", str(hosts))
+        assert room.agent("lab1") == before
+        assert {name: room.row(name)["slots"] for name in ("lab1", "lab2")} == {
+            "lab1": 3,
+            "lab2": 2,
+        }
+        limited = room.lab("status", "--limit", "lab2").stdout
+        assert "lab1" not in limited
+
+
+def test_machines_with_one_home_work_in_directories_of_their_own(archives: Path) -> None:
+    with room_of(archives, count=2, shared_home=True) as room:
+        room.up("lab1", "lab2")
+        home = room.machine("lab1").home
+        directories = {name: room.row(name)["directory"] for name in ("lab1", "lab2")}
+        assert directories == {name: f"{home}/covey/{name}" for name in ("lab1", "lab2")}
+        assert set(room.lab.states().values()) == {"ready"}
+
+
+def test_an_archive_can_be_sent_without_starting_anything(archives: Path) -> None:
+    with room_of(archives) as room:
+        assert room.up("lab1", "--no-start")["lab1"]["state"] == "sent"
+        assert list((room.machine("lab1").home / ".cache/covey/default").glob("covey-*.pyz"))
+        assert room.machine("lab1").processes() == []
+        assert room.lab.processes() == []
+        assert not room.files.machines()
+
+
+def test_a_machine_that_cannot_run_covey_says_why(archives: Path) -> None:
+    with room_of(archives, "", "none") as room:
+        told = room.up("lab1", "lab2", code=1)
+        assert told["lab1"]["state"] == "started"
+        assert told["lab2"]["error"] == "no python3 found"
+        assert told["lab2"]["remedy"]
+
+
+def test_when_no_machine_comes_up_nothing_stays(archives: Path) -> None:
+    with room_of(archives) as room:
+        room.machine("lab1").kill()
+        assert room.up("lab1", code=1)["lab1"]["error_kind"] == "refused"
+        assert room.lab.processes() == []
+        assert not room.lab("status", "--json").stdout.count('"up": true')
+        room.machine("lab1").start()
+
+
+def test_nothing_listens_beyond_loopback(archives: Path) -> None:
+    with room_of(archives, count=2) as room:
+        room.up("lab1", "lab2")
+        ours = set(room.lab.processes())
+        for machine in room.fleet.machines.values():
+            ours |= set(machine.processes())
+        listening = subprocess.run(
+            ["ss", "-ltnpH"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        mine = [line for line in listening if any(f"pid={pid}," in line for pid in ours)]
+        # The bus server.
+        assert mine
+        assert [line for line in mine if line.split()[3].rsplit(":", 1)[0] != "127.0.0.1"] == []
+
+
+def test_ctrl_c_ends_up_and_leaves_nothing_half_done(archives: Path) -> None:
+    with room_of(archives, count=2) as room:
+        with room.machine("lab1").frozen(), room.machine("lab2").frozen():
+            call = room.lab.start("up", "lab1", "lab2")
+            control = room.files.control_dir()
+            wait_until(lambda: len(list(control.glob("*.log"))) == 2, timeout_s=LONG_S)
+            call.interrupt()
+            assert call.wait() == 130
+        wait_until(
+            lambda: not room.lab.left(),
+            describe=lambda: {"left": room.lab.left()},
+            timeout_s=LONG_S,
+        )
