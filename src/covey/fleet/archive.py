@@ -147,6 +147,12 @@ def _current(cache: Path) -> Archive:
     return Archive(path, digest, len(data))
 
 
+def _running() -> Archive | None:
+    """The archive that we run from, where we do: a head that was put onto its machine."""
+    path = Path(__file__).parents[2]
+    return _opened(path) if path.is_file() else None
+
+
 def _sources() -> Iterator[tuple[str, Path]]:
     """(name in the archive, file), sorted."""
     for package in PACKAGES:
