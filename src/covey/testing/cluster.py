@@ -169,6 +169,10 @@ class Lab:
         """Begin a `covey map`."""
         return self.start("map", *words, stdin=stdin)
 
+    def command(self, *words: str) -> list[str]:
+        """The command line of `covey` with these words, for a subprocess of the test's own."""
+        return _command(words)
+
     # ------------------------------------------------------------ what is recorded
 
     @property
