@@ -58,8 +58,7 @@ def check_python(context: CallContext, pickled: bytes | memoryview, what: str) -
     """
     if context.python in ("", this_python()):
         return
-    data = bytes(pickled)
-    if any(mark in data for mark in _CODE_MARKS):
+    if holds_code(bytes(pickled)):
         machine = os.environ.get("COVEY_MACHINE", "this machine")
         raise Unpicklable(
             f"{what} travels as bytecode of Python {context.python}, but {machine} runs"
@@ -67,6 +66,11 @@ def check_python(context: CallContext, pickled: bytes | memoryview, what: str) -
             f" {context.python} (python = in covey.toml)",
             what=what,
         )
+
+
+def holds_code(pickled: bytes) -> bool:
+    """Whether there is code by value in a pickle."""
+    return any(mark in pickled for mark in _CODE_MARKS)
 
 
 class ProgramModules(MetaPathFinder, Loader):

@@ -20,6 +20,7 @@ from covey.client.cluster import files_of
 from covey.client.feed import Deliver, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.private import AGENT
+from covey.client.pythons import machines_for
 from covey.core.events import Added, AgentKnown, CancelAsked, Event, Opened, PeerGone, Shaped
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, NotUp, StartFailed
@@ -272,6 +273,7 @@ class Dispatcher:
             context=context,
             slots=options.cpus,
             time_limit_s=options.time_limit_s,
+            machines=machines_for(self._feed, context),
         )
         self._service.handle(Shaped(job.number, number, terms))
         return number

@@ -20,6 +20,7 @@ from covey.client.feed import Deliver, Entry, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.head_job import HeadJob
 from covey.client.jobs import JobOrder, outcomes
+from covey.client.pythons import machines_for
 from covey.errors import CoveyError, JobCancelled, JobNotFound, JobRejected, UsageError
 from covey.model.job import JobSpec, RetryPolicy, Shape
 from covey.model.task import OutcomeState
@@ -236,6 +237,7 @@ class DurableDispatcher:
             context=context,
             slots=options.cpus,
             time_limit_s=options.time_limit_s,
+            machines=machines_for(self._feed, context),
         )
         await job.shape(number, terms)
         self._shapes[context, options] = number
