@@ -146,6 +146,42 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def config_page() -> str:
+    """covey-toml.md: every key of covey.toml."""
+    from covey.fleet.fields import FIELDS
+    from covey.fleet.formats_toml import BUS_KEYS, EXAMPLE, GROUP_KEYS, SHARED_KEYS, TOP_KEYS
+
+    lines = ["# covey.toml", "", _MADE, ""]
+    lines += [
+        "Machines of a project stand in `./covey.toml`, those of a user in",
+        "`$XDG_CONFIG_HOME/covey/config.toml` (`~/.config/covey/config.toml`), in one form. Both",
+        "are read. Machines are those of the first that names any; of every other key the nearer",
+        "file wins. Machines named on the command line, with `-H` or in `COVEY_HOSTS` come before",
+        "both; what a file says of a machine by its name then still holds.",
+        "",
+        "Nearer wins: what the word itself says (`8/pi@rack`), then `--slots`, `[machines.NAME]`,",
+        "its groups (of two that disagree the last in the alphabet, which is said), `[defaults]`.",
+        "An unknown key is an error that names the nearest right one; `covey hosts check` explains",
+        "every bad line. A file of another user, or that everybody may write to, is not read.",
+        "",
+        "```toml",
+        EXAMPLE.strip(),
+        "```",
+    ]
+
+    def table(title: str, rows: dict[str, tuple[str, str]]) -> None:
+        lines.extend(["", f"## {title}", "", "| key | example | |", "|---|---|---|"])
+        lines.extend(f"| `{key}` | `{example}` | {says} |" for key, (says, example) in rows.items())
+
+    fields = {key: (field.sentence, field.example) for key, field in FIELDS.items()}
+    table("At the top", TOP_KEYS)
+    table("[machines.NAME]", fields)
+    table("[groups.NAME]", GROUP_KEYS | {key: fields[key] for key in SHARED_KEYS})
+    table("[defaults]", {key: fields[key] for key in SHARED_KEYS})
+    table("[bus]", {key: (says, f'"{example}"') for key, (says, example) in BUS_KEYS.items()})
+    return "\n".join(lines) + "\n"
+
+
 def conformance_page() -> str:
     """conformance.md: the table of 40 capabilities."""
     from tests.conformance.table import page
@@ -158,6 +194,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "limits.md": limits_page,
     "settings.md": settings_page,
+    "covey-toml.md": config_page,
     "conformance.md": conformance_page,
 }
 

@@ -133,7 +133,7 @@ class _LinesReader:
             )
             return
         entries = read_word(word, place, self._listing)
-        fields = self._fields(rest, place)
+        fields = self._fields(rest, place) if entries else {}
         for entry in entries:
             if both := entry.fields.keys() & fields.keys():
                 self._listing.bad(place, f"{min(both)} is said twice")

@@ -1,16 +1,4 @@
-"""The form of covey.toml. Pure.
-
-hosts = ["lab[01:10]", "8/pi@rack:2222"]
-[machines.rack]
-weight = 2.0
-[groups.pis]
-members = ["rack", "lab0*"]
-user = "pi"
-[defaults]
-packages = ["numpy"]
-[bus]
-url = "nats://10.0.0.1:4222"
-"""
+"""The form of covey.toml (`EXAMPLE` is one). Pure."""
 
 import difflib
 import re
@@ -26,13 +14,35 @@ from covey.fleet.limit import select
 from covey.fleet.listing import Listing, Place, Variable
 from covey.fleet.login import read_word
 
-#: Key of the top -> what it says; with `BUS_KEYS` and `FIELDS` the source of the reference page.
+#: A whole file, for the reference page; a test reads it.
+EXAMPLE = """
+hosts = ["lab[01:10]", "8/pi@rack:2222"]
+
+[machines.rack]
+address = "192.168.1.9"
+weight = 2.0
+
+[groups.pis]
+members = ["rack", "lab0*"]
+user = "pi"
+packages = ["numpy==2.1.*"]
+
+[defaults]
+workdir = "~/work"
+
+[bus]
+url = "nats://10.0.0.1:4222"
+"""
+#: Key of the top -> (what it says, an example); these tables make the reference page.
 TOP_KEYS = {
-    "hosts": 'Machines as on the command line: `["lab[01:10]", "8/pi@rack:2222"]`.',
+    "hosts": (
+        "Machines as on the command line: slots, user, port and ranges may be said.",
+        '["lab[01:10]", "8/pi@rack:2222"]',
+    ),
 }
 #: Key of [groups.NAME] besides those that a group may say of its machines.
 GROUP_KEYS = {
-    "members": 'Names or patterns of machines of this file: `["rack", "lab0*", "!lab07"]`.',
+    "members": ("Names or patterns of machines of this file.", '["rack", "lab0*", "!lab07"]'),
 }
 #: Key of [bus] -> (what it says, an example).
 BUS_KEYS = {

@@ -60,6 +60,15 @@ def test_ping_has_a_line_per_machine(cluster: CommandLine) -> None:
     assert [machine["name"] for machine in value["machines"]] == ["local1", "local2"]
 
 
+def test_ping_may_be_limited_to_some_machines(cluster: CommandLine) -> None:
+    value = checked("ping", cluster("ping", "--json", "--limit", "!local1").out)
+    assert [machine["name"] for machine in value["machines"]] == ["local2"]
+    ended = cluster("ping", "--limit", "local7")
+    assert (ended.code, ended.out) == (2, "")
+    assert "there is no machine 'local7'" in ended.err
+    assert "local1" in ended.err
+
+
 def test_a_second_up_is_refused_in_one_line(cluster: CommandLine) -> None:
     ended = cluster("up", "--local", "2")
     assert (ended.code, ended.out) == (1, "")

@@ -6,8 +6,11 @@ import pytest
 
 from covey.errors import InventoryError
 from covey.fleet.formats import form_of
+from covey.fleet.formats_toml import EXAMPLE, read_toml
 from covey.fleet.host import Host
 from covey.fleet.inventory import Inventory, check_files
+from covey.fleet.listing import Listing
+from covey.fleet.roll import hosts_of
 
 FILES = Path(__file__).parent / "inventories"
 
@@ -149,6 +152,17 @@ def test_covey_toml_as_a_list_of_machines():
         ("numpy==2.1.*", "pillow"),
         "/opt/python/bin/python3",
     )
+
+
+def test_the_example_of_the_reference_page_is_good():
+    listing = Listing()
+    config = read_toml(EXAMPLE, "covey.toml", listing)
+    assert listing.problems == []
+    hosts = {host.name: host for host in hosts_of(config.listing, config)}
+    assert len(hosts) == 11
+    rack = hosts["rack"]
+    assert (rack.login, rack.slots, rack.workdir) == ("pi@192.168.1.9:2222", "8", "~/work")
+    assert (hosts["lab01"].user, hosts["lab10"].user) == ("pi", "")
 
 
 def test_a_line_of_a_pbs_node_file_is_a_slot():
