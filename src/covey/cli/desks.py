@@ -2,19 +2,24 @@
 
 from covey.cli.main import OK
 from covey.scheduler.places import located
-from covey.settings import read_settings
+from covey.settings import Settings, read_settings
 
 
-def door() -> int:
+def door(words: list[str]) -> int:
     """Answer a far client on standard input and output (`covey.client.door`)."""
     from covey.client.door import serve
 
-    serve(located(read_settings()))
+    serve(_settings(words))
     return OK
 
 
-def join_desk() -> int:
+def join_desk(words: list[str]) -> int:
     """Let a machine join that came by its own ssh (`covey.client.join_desk`)."""
     from covey.client.join_desk import serve
 
-    return serve(located(read_settings()))
+    return serve(_settings(words))
+
+
+def _settings(words: list[str]) -> Settings:
+    at = words.index("--cluster") if "--cluster" in words[:-1] else -1
+    return located(read_settings(cluster=words[at + 1] if at >= 0 else None))

@@ -88,10 +88,10 @@ def _dispatch(before: list[str], name: str, after: list[str]) -> int:
         before, name, after = before, after[0] if after else "", ["--help"]
         if not name:
             return _run_tree(["--help"])
-    if before[:1] == ["--door"]:
-        return _program("covey.cli.desks", "door")
-    if before[:1] == ["--join-desk"]:
-        return _program("covey.cli.desks", "join_desk")
+    if "--door" in before:
+        return _program("covey.cli.desks", "door", before)
+    if "--join-desk" in before:
+        return _program("covey.cli.desks", "join_desk", before)
     if (head := head_of_words(before, name, after)) and name in AT_HEAD:
         return _pass_on(head, before, name, after)
     if name == "map" and not {"-h", "--help"} & set(before):
@@ -121,8 +121,10 @@ def _pass_on(head: str, before: list[str], name: str, after: list[str]) -> int:
     return run(head, before, name, after)
 
 
-def _program(module: str, name: str) -> int:
-    return cast(Callable[[], int], getattr(importlib.import_module(module), name))()
+def _program(module: str, name: str, words: list[str]) -> int:
+    """What runs for those who come by ssh (`<state>/command`)."""
+    found = getattr(importlib.import_module(module), name)
+    return cast(Callable[[list[str]], int], found)(words)
 
 
 def _run_map(argv: list[str]) -> int:

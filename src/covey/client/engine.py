@@ -223,6 +223,18 @@ class Shared:
                     engine = self._engine = Engine(self.place)
         return engine
 
+    def job_number(self) -> int:
+        """See `Engine.job_number`; known for ever, once there was a call.
+
+        Raises:
+            RuntimeError: after `shut`, and nothing was ever submitted.
+            CoveyError: the head cannot be reached.
+        """
+        engine = self._engine
+        if engine is None or not engine.number.done():
+            engine = self.engine()
+        return engine.job_number()
+
     def shut(self) -> Engine | None:
         """Take nothing more. The engine, if it is ours to end."""
         self._is_shut = True

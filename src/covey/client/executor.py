@@ -214,7 +214,7 @@ class Executor(futures.Executor):
         """
         if not self._shared.place.is_durable:
             return None
-        return self._shared.engine().job_number()
+        return self._shared.job_number()
 
     @classmethod
     def attach(cls, job: int, *, cluster: str | None = None, head: str | None = None) -> "Calls":

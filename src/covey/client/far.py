@@ -60,9 +60,12 @@ class FarHead:
 
     def head(self) -> FarRecord | None:
         """The head there, as far as is known now."""
-        with contextlib.suppress(ConnectFailed):
+        try:
             plain = self.call("head")
             self._record = None if plain is None else FarRecord(plain["term"], plain["is_alive"])
+        except ConnectFailed:
+            if self._record is None:
+                raise
         return self._record
 
     def address(self) -> BusAddress:

@@ -19,7 +19,6 @@ from covey.core.events import AgentDied
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, UsageError
 from covey.files.blobs import BlobStore
-from covey.head.command import write_command
 from covey.head.desk import Desk, Reply
 from covey.head.feeding import Feeding
 from covey.head.machines import Machines
@@ -100,7 +99,6 @@ class Head:
             on_death=lambda name: self._service.handle(AgentDied(name)),
         )
         await self._service.start()
-        write_command(self._settings)
         self._files.write_head(own_record(term=self._term, incarnation=self._incarnation))
         self._meet()
         self._jobs.restore()
