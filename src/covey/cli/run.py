@@ -86,11 +86,11 @@ def run(call: Call, words: Sequence[str], **chosen: Any) -> int:
     One word behind -- is a line for the shell there (sh), several are a program and its arguments,
     byte for byte. It starts in the machine's working directory, and takes no slot from others.
 
-    SCRIPT is a file here: it is kept there at bin/P/SCRIPT and run by Python (.py) or by its first
-    line, with COVEY_DATA = data/P and COVEY_OUTPUT = output/P. What it writes to COVEY_OUTPUT comes
-    back to output/P/MACHINE/, with its stdout and stderr. P is --project, else the script's name
-    without its suffix. As distsys had it, a plain word that is all that stands behind SCRIPT names
-    the project (and is its argument as well).
+    SCRIPT is a file here: it is sent where it is not there yet, and run by Python (.py) or by its
+    first line, with COVEY_DATA = data/P and COVEY_OUTPUT = output/P. What it writes to COVEY_OUTPUT
+    comes back to output/P/MACHINE/, with its stdout and stderr. P is --project, else the script's
+    name without its suffix. As distsys had it, a plain word that is all that stands behind SCRIPT
+    names the project (and is its argument as well).
 
     Equal outputs are printed once. Exit code: 0, 1-100 = machines on which it failed, 101 = more,
     255 = covey itself failed.

@@ -138,7 +138,8 @@ def test_scripts_and_directories_reach_machines_over_ssh(covey: Lab, far: Fleet)
     assert covey("run", "where.py").returncode == 0
     for name in far.names:
         assert (covey.directory / "output" / "where" / name / "who").read_text() == name
-        assert (far[name].home / "bin" / "where" / "where.py").is_file()
+        kept = far[name].home / ".cache" / "covey" / "default" / name / "bin" / "where" / "where.py"
+        assert kept.read_bytes() == (covey.directory / "where.py").read_bytes()
     made = covey("mkdir", "data", "tweets")
     assert made.returncode == 1
     assert covey("mkdir", "-p", "data", "tweets").returncode == 0
