@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from covey.agent.runtime import base_dir
 from covey.cli.call import Call, command, hosts_file_option, limit_option
 from covey.cli.output import counted, has_colour, note, print_json, printable, say
 from covey.client.cluster import files_of
@@ -20,6 +19,7 @@ from covey.fleet.doctor_here import examine_here
 from covey.fleet.findings import Finding
 from covey.fleet.host import Host
 from covey.fleet.inventory import Inventory, read_inventory
+from covey.fleet.master import control_base
 from covey.fleet.ssh import Ssh
 from covey.fleet.terminal import contact_at
 from covey.settings import Settings
@@ -87,7 +87,7 @@ def _examine(
 @contextmanager
 def _own_control_dir() -> Generator[Path]:
     """Not that of the cluster: a connection that is up already would hide what is wrong now."""
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=base_dir()) as directory:
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=control_base()) as directory:
         yield Path(directory)
 
 

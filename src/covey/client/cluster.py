@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from covey._version import VERSION
-from covey.agent.runtime import base_dir
 from covey.bus.authority import Authority
 from covey.bus.config import ACCOUNT_USER
 from covey.bus.record import read_record, start_time, write_private
 from covey.client.private import SPACE_NAME_MAX, BusAddress
 from covey.errors import NotUp
 from covey.fleet.host import Host
+from covey.fleet.master import control_base
 from covey.scheduler import locks
 from covey.settings import Settings
 from covey.wire.signing import KEY_BYTES
@@ -227,7 +227,7 @@ class ClusterFiles:
             return Path(note.read_text().strip())
         except OSError:
             short = hashlib.sha256(os.fsencode(self.dir.absolute())).hexdigest()[:8]
-            path = base_dir() / f"ssh-{short}"
+            path = control_base() / f"ssh-{short}"
             self.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(note, f"{path}\n")
             return path

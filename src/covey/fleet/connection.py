@@ -99,7 +99,7 @@ class Connection:
         """Use `Ssh.connection`."""
         self.host = host
         self._ssh = ssh
-        self._files = MasterFiles.of(ssh.control_dir, host)
+        self.files = MasterFiles.of(ssh.control_dir, host)
         self._sessions = threading.BoundedSemaphore(SESSIONS_MAX)
         self._config: Mapping[str, str] = {}
         #: Connections that sshd closed in the greeting of the last `open`.
@@ -124,7 +124,7 @@ class Connection:
         self._ssh.control_dir.parent.mkdir(parents=True, exist_ok=True)
         make_private(self._ssh.control_dir)
         until = time.monotonic() + timeout_s
-        with self._files.locked(until) as is_ours:
+        with self.files.locked(until) as is_ours:
             if self.pid() is not None:
                 return
             if not is_ours:
@@ -134,14 +134,14 @@ class Connection:
             self._open_anew(is_interactive, accept_new, timeout_s)
 
     def _open_anew(self, is_interactive: bool, accept_new: bool, timeout_s: float) -> None:
+        answers = self._ssh.answers if is_interactive else None
         options = login_options(
-            self._files,
+            self.files,
             self.host,
             self._config,
-            is_interactive=is_interactive,
+            asking=answers.options() if answers else None,
             accept_new=accept_new,
         )
-        answers = self._ssh.answers if is_interactive else None
         until = time.monotonic() + timeout_s
         attempt = 1
         while trouble := self._log_in(options, answers, timeout_s, until):
@@ -168,10 +168,12 @@ class Connection:
     ) -> Trouble | None:
         name = self.host.name
         more = answers.environ(name) if answers else None
-        child = self._ssh.spawn(options, self._files.log, more or {})
-        while not self._files.is_listening():
-            if child.poll() is not None and not self._files.is_listening():
-                return diagnose(self._files.said(), self._target)
+        child = self._ssh.spawn(options, self.files.log, more or {})
+        # Already now: whoever ends it must find it, also when we die while it connects.
+        self.files.write_process(child.pid)
+        while not self.files.is_listening():
+            if child.poll() is not None and not self.files.is_listening():
+                return diagnose(self.files.said(), self._target)
             waited_s = answers.asked_s(name) if answers else 0.0
             if time.monotonic() > until + waited_s:
                 child.kill()
@@ -179,7 +181,6 @@ class Connection:
                 return no_answer(self._target, timeout_s)
             time.sleep(_LOOK_S)
         self._child = child
-        self._files.write_process(child.pid)
         return None
 
     def pid(self) -> int | None:
@@ -187,7 +188,7 @@ class Connection:
         if self._child is not None:
             # Reaped here, so that it is no zombie for whoever looks at its pid.
             self._child.poll()
-        if not self._files.is_listening():
+        if not self.files.is_listening():
             return None
         done = self._control("check")
         found = re.search(rb"\(pid=(\d+)\)", done.err + done.out)
@@ -197,20 +198,24 @@ class Connection:
         """End the master, with all that rides in it. No error if there is none."""
         if not self._ssh.control_dir.is_dir():
             return
-        with self._files.locked(time.monotonic() + CLOSE_MAX_S):
+        with self.files.locked(time.monotonic() + CLOSE_MAX_S):
             self._end()
 
     def _end(self) -> None:
-        if (process := self._files.process()) is not None:
+        process = self.files.process()
+        if process is None and (pid := self.pid()) is not None:
+            # Whoever started it was killed before it could be noted.
+            process = proctree.identify(pid)
+        if process is not None:
             proctree.end_all([process], _END_GRACE_S)
         if self._child is not None:
             self._child.poll()
             self._child = None
-        self._files.forget()
+        self.files.forget()
 
     def said(self) -> str:
         """What the master wrote to stderr, for people and logs."""
-        return self._files.said()
+        return self.files.said()
 
     # ------------------------------------------------------------ commands
 
@@ -252,14 +257,14 @@ class Connection:
 
     def _lost(self) -> Trouble:
         """Why the master is gone, if it said so."""
-        return diagnose(self._files.said() or "Connection closed", self._target)
+        return diagnose(self.files.said() or "Connection closed", self._target)
 
     def copy_key(self) -> None:
         """Let our key in from now on (`ssh-copy-id`, through the connection that is open)."""
         key = self._ssh.public_keys(self._config or self._ssh.config(self.host))
         if key is None:
             raise failed(self.host, NO_KEY)
-        options = copy_options(self._files, self.host)
+        options = copy_options(self.files, self.host)
         try:
             done = self._ssh.copy_key(key, options)
         except TimeoutError as slow:
@@ -310,7 +315,7 @@ class Connection:
         return Target(self.host.name, self.host.address, self._config)
 
     def _inner(self) -> list[str]:
-        return [*self._ssh.command, *inner_options(self._files)]
+        return [*self._ssh.command, *inner_options(self.files)]
 
     def _control(self, verb: str, *options: str) -> Done:
         argv = [*self._inner(), "-O", verb, *options, *destination(self.host)]

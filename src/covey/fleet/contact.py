@@ -128,6 +128,12 @@ class Contact:
             "COVEY_ASK_MACHINE": machine,
         }
 
+    def options(self) -> Mapping[str, str]:
+        """A password is given once: ssh would try twice more, with none (and be banned for it)."""
+        if self._password:
+            return {"NumberOfPasswordPrompts": "1"}
+        return {"PasswordAuthentication": "no"}
+
     def asked_s(self, machine: str) -> float:
         """How long its questions have waited for the person."""
         with self._lock:

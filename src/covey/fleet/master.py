@@ -12,11 +12,14 @@ from pathlib import Path
 
 from covey.agent import proctree
 from covey.agent.proctree import Process
+from covey.agent.runtime import base_dir
 from covey.errors import ConnectFailed
 from covey.fleet.host import Host
 
 #: ssh makes a master's socket under a name that is 17 bytes longer, and 107 is what systems take.
 SOCKET_PATH_MAX_BYTES = 90
+#: Of which so many are behind the base directory: `/doctor-12345678/0123456789ab`.
+CONTROL_NAME_MAX_BYTES = 32
 #: ssh itself gives up connecting and greeting after this time.
 CONNECT_MAX_S = 10
 #: A connection of which nothing comes back for 3 times this long is ended (reliability.md §3.4).
@@ -124,15 +127,28 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
+def control_base() -> Path:
+    """Where control directories are made: with the runtime directories, or where a path is short.
+
+    Its last resort may be too long as well; `MasterFiles.of` says so.
+    """
+    room = SOCKET_PATH_MAX_BYTES - CONTROL_NAME_MAX_BYTES
+    base = base_dir()
+    return base if len(os.fsencode(base)) <= room else base_dir({})
+
+
 def login_options(
     files: MasterFiles,
     host: Host,
     config: Mapping[str, str],
     *,
-    is_interactive: bool,
+    asking: Mapping[str, str] | None,
     accept_new: bool,
 ) -> list[str]:
-    """What the master is started with, machine included. `config`: what `ssh -G` says."""
+    """What the master is started with, machine included.
+
+    config: what `ssh -G` says. asking: options for an ssh that may ask; None: it may not.
+    """
     options = {
         "ControlMaster": "yes",
         "ControlPersist": "no",
@@ -149,8 +165,7 @@ def login_options(
         # A banner of the machine must not read like a failure.
         "LogLevel": "ERROR",
     }
-    if not is_interactive:
-        options["BatchMode"] = "yes"
+    options |= {"BatchMode": "yes"} if asking is None else asking
     if accept_new:
         options["StrictHostKeyChecking"] = "accept-new"
     elif config.get("stricthostkeychecking", "ask") in ("false", "no", "off"):

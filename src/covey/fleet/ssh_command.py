@@ -37,6 +37,10 @@ class Answers(Protocol):
         """What is added to the environment of the ssh that connects to `machine`."""
         ...
 
+    def options(self) -> Mapping[str, str]:
+        """What ssh may ask, as options of it."""
+        ...
+
     def asked_s(self, machine: str) -> float:
         """How long questions about `machine` have waited for a person: that is no silence."""
         ...
