@@ -28,6 +28,9 @@ _REFUSED = {
     "%": "a directive",
     "@": "an @ in front",
     "`": "a ` in front",
+    "}": "a } in front",
+    "]": "a ] in front",
+    ",": "a comma in front",
 }
 
 
@@ -99,8 +102,11 @@ class _Reader:
             if len(line) > LINE_MAX:
                 self._bad(number, f"the line is longer than {LINE_MAX:,} letters")
                 continue
-            if content in ("---", "...") and content == line:
-                if lines and content == "---":
+            if line.startswith(("--- ", "... ")) and line[4:].lstrip()[:1] != "#":
+                self._bad(number, f"nothing can stand behind {line[:3]} here")
+                continue
+            if line[:3] in ("---", "...") and line[3:4] in ("", " "):
+                if lines and line.startswith("---"):
                     self._bad(number, "a second document: an inventory is one")
                     break
                 continue
@@ -225,6 +231,8 @@ def _key_and_rest(text: str) -> tuple[str, str] | str:
             if rest == ":" or rest.startswith(": "):
                 return _unquoted(found), rest[1:].strip()
             return "behind the quotes stands no colon: write `key: value`"
+    if text[:1] in ("'", '"'):
+        return "the quotes do not end on this line"
     end = len(text) - 1 if text.endswith(":") else -1
     colon = text.find(": ")
     colon = colon if colon >= 0 else end
@@ -249,6 +257,8 @@ def scalar_or_flow(text: str, line: int) -> Node:
     """A value that stands on one line."""
     if text[0] in _REFUSED:
         return Refused(f"{_REFUSED[text[0]]} is not read", line)
+    if re.match(r"[-?:](?:\s|\Z)", text):
+        return Refused(f"a {text[0]} behind the colon is not read", line)
     if text[0] in "\"'":
         return _quoted_scalar(text, line)
     if text[0] in "{[":
@@ -267,7 +277,7 @@ def _quoted_scalar(text: str, line: int) -> Node:
     behind = text[found.end() :]
     if behind.strip() and not _COMMENT.match(behind):
         return Refused("something stands behind the quotes", line)
-    if re.search(r"\\[xuUNLP_ev]", found[1]) and text[0] == '"':
+    if text[0] == '"' and set("xuUNLP_evabf") & set(_ESCAPE.findall(found[1])):
         return Refused("an escape that is not read here", line)
     return Scalar(_unquoted(found), line)
 
