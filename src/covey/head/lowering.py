@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from covey.agent import persist
+from covey.agent import persist, runtime
 from covey.client.client import HeadClient
 from covey.client.cluster import ClusterFiles, Machine, Trace, files_of
 from covey.errors import CoveyError, MachineError, UsageError
@@ -112,6 +112,8 @@ class _Lowering:
         self._stop_local([m.name for m in known if m.kind == "local"])
         self._stop_remote(self._hosts_to_stop(known))
         processes.stop_bus(self.settings, self.files)
+        # What an `up` that was killed had begun, and agents that were killed left, is nobody's.
+        runtime.sweep()
         if (mark := self.files.dir / PERSISTENT).exists():
             # Not asked of systemd and cron unless need be: that takes longer than all the rest.
             persist.remove(processes.unit_name(self.settings))

@@ -1,5 +1,8 @@
-"""A head that dies between any two lines of starting a bus server: `up` and `down` cope with it."""
+"""`up` or a head dies between any two lines of starting something: `up` and `down` cope with it."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -30,8 +33,27 @@ exec {server} "$@"
 ENDINGS = {"a server": "", "no server": "exec sleep 600", "nobody": "exit 1"}
 
 
+#: `covey up` that is killed when the directory of an agent is there, or the agent too.
+DYING_UP = """
+import os, signal, sys
+from covey.agent import runtime
+from covey.client.cluster import ClusterFiles
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+create = runtime.create
+if sys.argv.pop(1) == "directory":
+    runtime.create = lambda *args: die(create(*args))
+else:
+    ClusterFiles.write_agent = die
+from covey.cli.main import main
+main()
+"""
+
+
 @pytest.fixture(params=list(ENDINGS.values()), ids=list(ENDINGS))
-def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Lab]:
+def deadly(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Lab]:
     """A lab whose bus server, started again, kills the head that starts it."""
     program = tmp_path / "server"
     mark = tmp_path / "mark"
@@ -41,7 +63,8 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Lab]:
         yield lab
 
 
-def test_the_next_up_goes_on_after_a_head_that_died_starting_its_server(lab: Lab) -> None:
+def test_the_next_up_goes_on_after_a_head_that_died_starting_its_server(deadly: Lab) -> None:
+    lab = deadly
     with lab.cluster() as cluster:
         run = lab.map("echo {}", stdin=numbers(100))
         lab.await_done(1, 1)
@@ -55,10 +78,32 @@ def test_the_next_up_goes_on_after_a_head_that_died_starting_its_server(lab: Lab
         all_succeeded(every_item_is_recorded_once(lab, 100))
 
 
-def test_down_leaves_nothing_of_a_head_that_died_starting_its_server(lab: Lab) -> None:
+def test_down_leaves_nothing_of_a_head_that_died_starting_its_server(deadly: Lab) -> None:
+    lab = deadly
     with lab.cluster() as cluster:
         head = cluster.head
         assert head is not None
         faults.kill(cluster.server)
         wait_until(lambda: not faults.is_alive(head))
     assert not lock.is_held(lab.state_dir / "bus")
+
+
+@pytest.mark.parametrize("there", ["directory", "agent"])
+def test_what_an_up_that_was_killed_had_begun_goes_with_down(lab: Lab, there: str) -> None:
+    _die(lab, there)
+    assert lab("down").returncode == 0
+
+
+@pytest.mark.parametrize("there", ["directory", "agent"])
+def test_after_an_up_that_was_killed_the_next_one_works(lab: Lab, there: str) -> None:
+    _die(lab, there)
+    with lab.cluster() as cluster:
+        assert len(cluster.agents) == 2
+
+
+def _die(lab: Lab, there: str) -> None:
+    words = [there, "up", "--local", "2", "--slots", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", DYING_UP, *words], env=lab.env, cwd=lab.directory, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
