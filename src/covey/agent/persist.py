@@ -75,7 +75,7 @@ def without_line(crontab: str, mark: str) -> str:
 def install(name: str, argv: list[str], what: str, made: Path | None = None) -> str:
     """Have `argv` run at every boot; a note for the user ("" = nothing to be said).
 
-    name: unique among covey's of this account, as `covey.default.lab1`. made: the file that notes
+    name: unique among covey's of this account, as `covey-default.lab1`. made: the file that notes
     which directories were not there before.
 
     Raises:
@@ -172,7 +172,7 @@ def forget(cluster: str, agent: str) -> bool:
 
 def _name(cluster: str, agent: str) -> str:
     # Names hold dashes, but no dots.
-    return f"covey.{cluster}.{agent}"
+    return f"covey-{cluster}.{agent}"
 
 
 def _key_dirs(cluster: str, agent: str) -> list[Path]:

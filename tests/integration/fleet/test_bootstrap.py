@@ -14,7 +14,6 @@ import pytest
 from tests.integration.fleet.reach import connected, lab_of
 
 from covey.errors import BootstrapFailed
-from covey.fleet import archive as archives
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
 from covey.fleet.bootstrap import Probe
@@ -32,12 +31,6 @@ def lab() -> Generator[Fleet]:
     """One machine."""
     with lab_of() as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """The archive of this covey."""
-    return archives.current(tmp_path_factory.mktemp("archives"))
 
 
 def _probe(lab: Fleet, python: str = "") -> Probe:

@@ -10,22 +10,15 @@ from pathlib import Path
 
 import pytest
 from tests.integration.fleet.reach import connected, lab_of
-from tests.integration.fleet.test_remote import Site, order_for
+from tests.integration.fleet.site import Site, order_for
 
 from covey.agent import proctree
 from covey.errors import BootstrapFailed
-from covey.fleet import archive as archives
 from covey.fleet.archive import Archive
 from covey.testing.nats import CLUSTER, running_server
 from covey.testing.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, for an account of its own")
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """The archive of this covey."""
-    return archives.current(tmp_path_factory.mktemp("archives"))
 
 
 @pytest.fixture
