@@ -312,12 +312,19 @@ class Tunnel:
             )
         if found.runtime_dir != record.runtime_dir:
             self._moved(record, found.incarnation, found.runtime_dir)
-            wanted = replace(wanted, runtime_dir=found.runtime_dir)
+        # A file of that number may be there already, left by a head that died too early.
+        n = max(wanted.n, found.bus_number) + 1
+        wanted = replace(wanted, n=n, runtime_dir=found.runtime_dir)
+        self._write(replace(wanted, pid=0))
+        try:
             connection.forward_socket(_socket_path(wanted), wanted.port)
-            return wanted
-        remote_port = connection.forward_port(wanted.port)
-        _note_port(connection, replace(wanted, remote_port=remote_port))
-        return replace(wanted, remote_port=remote_port)
+        except ConnectFailed as again:
+            if again.data.get("kind") != "forwarding-forbidden":
+                raise
+            remote_port = connection.forward_port(wanted.port)
+            wanted = replace(wanted, remote_port=remote_port)
+            _note_port(connection, wanted)
+        return wanted
 
     def _end_predecessor(self, known: TunnelRecord, pid: int) -> None:
         """A master whose socket was lost is no use to anybody."""
