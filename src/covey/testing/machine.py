@@ -149,6 +149,11 @@ class Machine:
         self.is_known = False
         self._clients.forget(self)
 
+    def reach_by(self, port: int) -> None:
+        """Tell clients another port: of a proxy before it."""
+        self.reached_at = port
+        self._clients.write_config()
+
     def log(self) -> str:
         """What sshd wrote."""
         with suppress(FileNotFoundError):
