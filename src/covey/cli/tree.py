@@ -44,9 +44,16 @@ COMMANDS: dict[str, Entry] = {
     "hosts": Entry("Cluster", "covey.cli.hosts", "hosts", "Which machines a list names; check it."),
     "doctor": Entry("Cluster", "covey.cli.doctor", "doctor", "Why a machine does not come up."),
     "drain": Entry("Cluster", "covey.cli.drain", "drain", "Finish what runs, take no more."),
+    "join": Entry("Cluster", "covey.cli.join", "join", "Make this machine one of a cluster."),
+    "leave": Entry("Cluster", "covey.cli.join", "leave", "End what join began."),
     "ping": Entry("Cluster", "covey.cli.ping", "ping", "An echo from each machine."),
     "start_local": Entry("Cluster", "covey.cli.up", "start_local", "The same as: up --local N."),
     "shutdown_local": Entry("Cluster", "covey.cli.down", "shutdown_local", "The same as: down."),
+    "config": Entry("PPSS's words", "covey.cli.ppss", "config", "Write a list of machines."),
+    "deploy": Entry("PPSS's words", "covey.cli.ppss", "deploy", "The same as: up --no-start."),
+    "start": Entry("PPSS's words", "covey.cli.ppss", "start", "The same as: up."),
+    "erase": Entry("PPSS's words", "covey.cli.ppss", "erase", "The same as: down --purge."),
+    "kill": Entry("PPSS's words", "covey.cli.ppss", "kill", "The same as: down --now."),
     "chaos": Entry("Cluster", "covey.cli.chaos", "chaos", "Kill, freeze or cut off a machine."),
     "completion": Entry(
         "Shell", "covey.cli.completion", "completion", "The script for bash, zsh or fish."
