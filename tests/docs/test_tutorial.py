@@ -6,14 +6,30 @@ from pathlib import Path
 
 import pytest
 from tests.architecture.tree import ROOT
+from tests.fleets import a_fleet
 from tools import tutorial
 
+FILES = tutorial.code_files()
 
-@pytest.mark.timeout(180)
+
+@pytest.mark.timeout(600)
 def test_the_code_of_the_tutorial_prints_what_is_recorded():
-    for name, printed in tutorial.run_all().items():
+    _compare(tutorial.run_files([path for path in FILES if not tutorial.needs_machines(path)], {}))
+
+
+@pytest.mark.timeout(900)
+def test_the_code_about_machines_over_ssh_prints_what_is_recorded():
+    with a_fleet(2) as machines:
+        files = [path for path in FILES if tutorial.needs_machines(path)]
+        assert files
+        _compare(tutorial.run_files(files, machines.env))
+
+
+def _compare(printed: dict[str, str]) -> None:
+    assert printed
+    for name, text in printed.items():
         recorded = tutorial.output_file(tutorial.CODE / name).read_text()
-        assert printed == recorded, f"{name} prints something else: make docs, and read the change"
+        assert text == recorded, f"{name} prints something else: make docs, and read the change"
 
 
 @pytest.mark.parametrize("page", tutorial.pages(), ids=lambda path: path.name)

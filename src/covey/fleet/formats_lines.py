@@ -150,7 +150,8 @@ class _LinesReader:
         """What stands behind the machine: key=value …, or a user as for pssh."""
         try:
             words = shlex.split(rest, comments=True)
-            if len(words) == 1 and "=" not in words[0]:
+            # A user who is only a number is a machine's name torn apart: `lab 2`.
+            if len(words) == 1 and "=" not in words[0] and not words[0].isdecimal():
                 return {"user": read_user(words[0])}
         except ValueError as error:
             self._listing.bad(place, f"{shown(rest)}: {str(error).lower()}")

@@ -178,7 +178,7 @@ BAD: list[tuple[str, str, list[str]]] = [
     (
         "every bad line of a plain list",
         "lab1\n-x\n:\nlab2 user=pi slot=4\nlab3 a b\nssh -p 22 pi@lab4\nlab5 'x\n"
-        "lab6 slots=many\n8/lab7 slots=4\nlab8 nothing=1\n\x1b[31mlab9\na`b`\n",
+        "lab6 slots=many\n8/lab7 slots=4\nlab8 nothing=1\n\x1b[31mlab9\na`b`\nlab 2\n",
         [
             ":2: '-x' is no host name",
             ":3: `:` is this machine",
@@ -191,6 +191,7 @@ BAD: list[tuple[str, str, list[str]]] = [
             ":10: nothing is called 'nothing': ",
             ":11: the line holds '\\x1b'",
             ":12: 'a`b`' is no host name",
+            ":13: '2': behind a machine stands its user",
         ],
     ),
     (

@@ -1,0 +1,2 @@
+covey up -H hosts.txt
+covey status | head -n 1

@@ -1,0 +1,3 @@
+covey drain lab2
+covey run -- true
+covey down --purge
