@@ -182,6 +182,77 @@ def config_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+#: Public names, and where they are made; of a module each public function.
+_PUBLIC = (
+    ("covey.Executor", "client/executor.py", "Executor"),
+    ("covey.Cluster", "cluster.py", "Cluster"),
+    ("covey.aio", "aio.py", ""),
+)
+#: What their methods answer.
+_RESULTS = ("client/machine_results.py",)
+
+
+def python_page() -> str:
+    """python.md: the public names, with their docstrings."""
+    lines = ["# Python", "", _MADE, ""]
+    lines += ["`import covey` gives these names, each loaded on first use."]
+    for title, file, name in _PUBLIC:
+        tree = ast.parse((SOURCE / file).read_text(encoding="utf-8"))
+        if name:
+            lines += _class_lines(_class_of(tree, name), title)
+        else:
+            lines += ["", f"## {title}", "", ast.get_docstring(tree) or ""]
+            lines += [line for node in tree.body for line in _function_lines(node)]
+    lines += ["", "## Results", "", "Frozen values in `covey.cluster`."]
+    for file in _RESULTS:
+        tree = ast.parse((SOURCE / file).read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                lines += ["", f"### {node.name}", "", ast.get_docstring(node) or "", ""]
+                lines += [f"- `{field}`" for field in _fields_of(node)]
+    return "\n".join(lines) + "\n"
+
+
+def _class_of(tree: ast.Module, name: str) -> ast.ClassDef:
+    return next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+
+
+def _class_lines(node: ast.ClassDef, title: str) -> list[str]:
+    lines = ["", f"## {title}", "", ast.get_docstring(node) or ""]
+    for member in node.body:
+        is_init = isinstance(member, ast.FunctionDef) and member.name == "__init__"
+        lines += _function_lines(member, title if is_init else "")
+    return lines
+
+
+def _function_lines(node: ast.stmt, title: str = "") -> list[str]:
+    """Nothing for what is private or no function."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    if node.name.startswith("_") and not title:
+        return []
+    args = ast.unparse(node.args).removeprefix("self").removeprefix(", ")
+    is_property = any(ast.unparse(one) == "property" for one in node.decorator_list)
+    awaited = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
+    name = title or f"{awaited}{node.name}"
+    shown = name if is_property else f"{name}({args})"
+    doc = ast.get_docstring(node) or ""
+    return ["", f"### `{shown}`", "", "```text", doc, "```"]
+
+
+def _fields_of(node: ast.ClassDef) -> list[str]:
+    fields = [
+        f"{one.target.id}: {ast.unparse(one.annotation)}"
+        for one in node.body
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+    ]
+    return fields + [
+        f"{one.name} -> {ast.unparse(one.returns)}"
+        for one in node.body
+        if isinstance(one, ast.FunctionDef) and one.returns is not None and one.decorator_list
+    ]
+
+
 def conformance_page() -> str:
     """conformance.md: the table of 40 capabilities."""
     from tests.conformance.table import page
@@ -195,6 +266,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "limits.md": limits_page,
     "settings.md": settings_page,
     "covey-toml.md": config_page,
+    "python.md": python_page,
     "conformance.md": conformance_page,
 }
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from covey import _version
+from covey import _version, errors
 
 if TYPE_CHECKING:
     from covey import aio
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from covey.cluster import Cluster
 
 __version__ = _version.VERSION
-__all__ = ["Cluster", "Executor", "__version__", "aio"]
+__all__ = ["Cluster", "Executor", "__version__", "aio", "errors"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ ROWS = tuple(
     for number, rest in enumerate(
         (
             ("machines from a list", "D P F A"),
-            ("liveness of machines", "D", "machines over ssh"),
+            ("liveness of machines", "D"),
             ("make a directory everywhere", "D"),
             ("scatter files over machines", "D"),
             ("run a script everywhere and gather", "D"),
