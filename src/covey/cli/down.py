@@ -44,8 +44,12 @@ def down(call: Call, hosts: Sequence[str], limit: str, purge: bool, now: bool) -
     elsewhere. A machine that cannot be reached is named, with what to do, and the command ends with
     1. When the cluster is not up, it says so and ends with 0.
     """
+    return take_down(call, _order(call.settings(), hosts, limit, purge=purge, now=now))
+
+
+def take_down(call: Call, order: DownOrder) -> int:
+    """Take down what the order says, and tell; the exit code."""
     settings = call.settings()
-    order = _order(settings, hosts, limit, purge=purge, now=now)
     if not settings.state_dir.is_dir():
         return _stop(call, settings, order)
     with contact_at(files_of(settings).control_dir(), asks_password=False) as contact:

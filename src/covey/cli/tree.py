@@ -53,6 +53,7 @@ COMMANDS: dict[str, Entry] = {
     "deploy": Entry("PPSS's words", "covey.cli.ppss", "deploy", "The same as: up --no-start."),
     "start": Entry("PPSS's words", "covey.cli.ppss", "start", "The same as: up."),
     "erase": Entry("PPSS's words", "covey.cli.ppss", "erase", "The same as: down --purge."),
+    "node": Entry("PPSS's words", "covey.cli.ppss", "node", "The same as: join."),
     "kill": Entry("PPSS's words", "covey.cli.ppss", "kill", "The same as: down --now."),
     "chaos": Entry("Cluster", "covey.cli.chaos", "chaos", "Kill, freeze or cut off a machine."),
     "completion": Entry(
@@ -66,6 +67,7 @@ Examples:
   covey map -j 4 sha256sum < list.txt     items from standard input
   covey jobs                              what ran, and how it ended
   covey show last                         why something failed
+  covey up lab1 lab2 pi@rack              machines that you can ssh into
   covey up --local 4                      four virtual machines on this one
 
 \b

@@ -69,12 +69,29 @@ def up(call: Call, hosts: Sequence[str], **chosen: Any) -> int:
     The cluster stays until `covey down`. While it is up, `covey map` and covey.Executor use it, and
     jobs outlive the terminal that began them. Ends with 1 when a machine did not come up.
     """
+    return _bring_up(call, hosts, chosen)
+
+
+def bring_up(call: Call, hosts: Sequence[str], files: Sequence[str], *, no_start: bool) -> int:
+    """What `up` does with hosts and lists and no other option."""
+    chosen: dict[str, Any] = {
+        "hosts_files": tuple(files),
+        "limit": "",
+        "local": None,
+        "slots": "",
+        "no_start": no_start,
+    }
+    return _bring_up(call, hosts, chosen)
+
+
+def _bring_up(call: Call, hosts: Sequence[str], chosen: dict[str, Any]) -> int:
     settings = call.settings()
     named, notes = _hosts(settings, hosts, chosen)
     for line in notes:
         note(f"covey: {line}")
-    with contact_at(files_of(settings).control_dir(), asks_password=chosen["ask_password"]) as who:
-        return _raise(call, settings, _order(chosen, hosts, named, who))
+    asks = bool(chosen.get("ask_password"))
+    with contact_at(files_of(settings).control_dir(), asks_password=asks) as contact:
+        return _raise(call, settings, _order(chosen, hosts, named, contact))
 
 
 def _order(
@@ -88,11 +105,11 @@ def _order(
         local=chosen["local"],
         slots=chosen["slots"],
         is_all=not hosts and not chosen["hosts_files"] and not chosen["limit"],
-        is_persistent=chosen["persist"],
-        is_now=chosen["now"],
-        is_rollback=chosen["rollback"],
-        is_starting=not chosen["no_start"],
-        accepts_new_host_keys=chosen["accept_new_host_keys"],
+        is_persistent=bool(chosen.get("persist")),
+        is_now=bool(chosen.get("now")),
+        is_rollback=bool(chosen.get("rollback")),
+        is_starting=not chosen.get("no_start"),
+        accepts_new_host_keys=bool(chosen.get("accept_new_host_keys")),
         contact=contact,
     )
 

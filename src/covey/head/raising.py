@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from covey._version import VERSION
-from covey.agent import runtime
+from covey.agent import persist, runtime
 from covey.agent.cpus import default_slots, parse_slots
 from covey.client.cluster import ClusterFiles, Machine, Trace, files_of
 from covey.core.roster import AgentState
@@ -24,7 +24,7 @@ from covey.fleet.host import Host
 from covey.fleet.ssh import Ssh
 from covey.head import processes
 from covey.head.landing import Landing
-from covey.head.lowering import take_down
+from covey.head.lowering import PERSISTENT, take_down
 from covey.head.raised import Raised, Up, UpOrder
 from covey.head.waiting import LOOK_EVERY_S, HeadWatch
 from covey.scheduler.folding import head_is_up
@@ -184,9 +184,20 @@ class _Raising:
                 if not self.was_up and (not remote or not self.files.machines()):
                     take_down(self.settings)
                 raise
-        is_empty = not self.files.machines()
-        if is_empty and not self.was_up:
+        if self.files.machines():
+            self._persist()
+        elif not self.was_up:
             take_down(self.settings)
+
+    def _persist(self) -> None:
+        """Have the head come back after a restart of this computer, and make the tunnels again."""
+        if not self.order.is_persistent:
+            return
+        argv = ["/bin/sh", str(self.files.dir / "command"), "up"]
+        what = f"the head of cluster {self.settings.cluster}"
+        (self.files.dir / PERSISTENT).touch()
+        note = persist.install(processes.unit_name(self.settings), argv, what)
+        self.note = "; ".join(filter(None, (self.note, note)))
 
     def _archive(self) -> Archive:
         if not self.order.is_rollback:
