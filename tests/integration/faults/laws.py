@@ -1,6 +1,7 @@
 """The laws of the cluster, applied to what a ledger on disk says."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from tests import invariants
 
@@ -15,6 +16,20 @@ HURT = frozenset({OutcomeState.CRASHED, OutcomeState.LOST})
 def numbers(count: int) -> bytes:
     """The items 1 … count, a line each."""
     return b"".join(b"%d\n" % number for number in range(1, count + 1))
+
+
+def held_back(lab: Lab, *, behind: int = 0) -> str:
+    """A command that ends only after `let_go`, with items up to `behind` as exceptions."""
+    return f"[ {{}} -le {behind} ] || while [ ! -e {_gate(lab)} ]; do sleep 0.05; done; echo {{}}"
+
+
+def let_go(lab: Lab) -> None:
+    """See `held_back`."""
+    _gate(lab).touch()
+
+
+def _gate(lab: Lab) -> Path:
+    return lab.directory / "let-go"
 
 
 def every_item_is_recorded_once(lab: Lab, total: int, *, job: int = 1) -> list[OutcomeRow]:

@@ -6,6 +6,8 @@ import pytest
 from tests.integration.faults.laws import (
     all_succeeded,
     every_item_is_recorded_once,
+    held_back,
+    let_go,
     numbers,
     only_these_were_hurt,
 )
@@ -39,7 +41,7 @@ def test_the_tasks_of_a_killed_agent_run_elsewhere_and_up_brings_it_back(lab: La
         assert lab("chaos", "kill", "local1").returncode == 0
         assert run.wait() == 0, run.err
         all_succeeded(every_item_is_recorded_once(lab, ITEMS))
-        assert _states(lab)["local1"] == "lost"
+        wait_until(lambda: _states(lab)["local1"] == "lost", describe=lambda: _states(lab))
         again = lab.json("up", "--local", "2")["machines"]
         assert [m["name"] for m in again if m["started"]] == ["local1"]
         assert _states(lab) == {"local1": "ready", "local2": "ready"}
@@ -207,12 +209,13 @@ def test_a_client_that_stands_still_while_it_reads_items_is_waited_for(lab: Lab)
 
 def test_ctrl_c_says_how_to_come_back_and_leaves_the_job_running(lab: Lab) -> None:
     with lab.cluster():
-        run = lab.map("echo {}; sleep 0.02", stdin=numbers(ITEMS))
+        run = lab.map(held_back(lab, behind=100), stdin=numbers(ITEMS))
         wait_until(lambda: _total(lab) == ITEMS, describe=lambda: run.err)
         run.interrupt()
         assert run.wait() == 130
         assert "covey attach 1" in run.err
         assert "covey cancel 1" in run.err
+        let_go(lab)
         assert lab("attach", "1").returncode == 0
         all_succeeded(every_item_is_recorded_once(lab, ITEMS))
 
@@ -245,11 +248,12 @@ def test_when_the_cluster_is_taken_down_its_clients_say_so_and_the_next_up_goes_
     lab: Lab,
 ) -> None:
     with lab.cluster():
-        run = lab.map("echo {}; sleep 0.1", stdin=numbers(60))
+        run = lab.map(held_back(lab, behind=20), stdin=numbers(60))
         wait_until(lambda: _total(lab) == 60, describe=lambda: run.err)
         assert lab("down").returncode == 0
         assert run.wait() == 255
         assert "the cluster was taken down" in run.err
+        let_go(lab)
         lab.up()
         assert lab("attach", "1").returncode == 0
         all_succeeded(every_item_is_recorded_once(lab, 60))

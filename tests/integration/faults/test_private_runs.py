@@ -8,6 +8,8 @@ import pytest
 from tests.integration.faults.laws import (
     all_succeeded,
     every_item_is_recorded_once,
+    held_back,
+    let_go,
     numbers,
     only_these_were_hurt,
 )
@@ -92,7 +94,8 @@ def test_a_suspended_machine_goes_on_where_it_stood(lab: Lab) -> None:
 
 def test_when_the_client_is_killed_nothing_is_left_and_resume_runs_the_rest(lab: Lab) -> None:
     started = lab.directory / "started"
-    run = lab.map("-j2", f"echo {{}} >>{started}; echo {{}}", stdin=numbers(ITEMS))
+    command = f"echo {{}} >>{started}; {held_back(lab, behind=100)}"
+    run = lab.map("-j2", command, stdin=numbers(ITEMS))
     lab.await_done(1, 50)
     # The items are all in the ledger, and so is that there are no more.
     wait_until(lambda: lab.job(1).total == ITEMS, describe=lambda: lab.job(1))
@@ -100,6 +103,7 @@ def test_when_the_client_is_killed_nothing_is_left_and_resume_runs_the_rest(lab:
     wait_until(lambda: not lab.processes(), describe=lab.left)
     before = {row.task for row in lab.outcomes(1)}
     assert lab.json("show", "1")["state"] == "interrupted"
+    let_go(lab)
     again = lab("resume", "1")
     assert again.returncode == 0, again.stderr
     all_succeeded(every_item_is_recorded_once(lab, ITEMS))
@@ -112,10 +116,11 @@ def test_when_the_client_is_killed_nothing_is_left_and_resume_runs_the_rest(lab:
 def test_the_root_and_the_client_are_killed_at_once_and_the_next_start_cleans_up(
     lab: Lab,
 ) -> None:
-    run = lab.map("-j2", "echo {}; sleep 0.01", stdin=numbers(ITEMS))
+    run = lab.map("-j2", held_back(lab, behind=100), stdin=numbers(ITEMS))
     lab.await_done(1, 20)
     faults.kill_all(faults.tree(run.pid))
     run.wait()
+    let_go(lab)
     again = lab("resume", "1")
     assert again.returncode == 0, again.stderr
     every_item_is_recorded_once(lab, lab.job(1).held)
@@ -133,10 +138,11 @@ def test_two_private_runs_at_once_have_their_own_numbers(lab: Lab) -> None:
 
 
 def test_ctrl_c_stops_a_private_run_says_how_to_go_on_and_loses_nothing(lab: Lab) -> None:
-    run = lab.map("-j2", "echo {}; sleep 0.01", stdin=numbers(300))
+    run = lab.map("-j2", held_back(lab, behind=100), stdin=numbers(300))
     wait_until(lambda: _is_all_there(lab, 300), describe=lambda: lab.job(1))
     run.interrupt()
     assert run.wait() == 130
+    let_go(lab)
     assert "go on with what is left: covey resume 1" in run.err
     again = lab("resume", "1")
     assert again.returncode == 0, again.stderr
