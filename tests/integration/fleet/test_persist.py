@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 from collections.abc import Generator
@@ -27,8 +28,14 @@ def site(archive: Archive) -> Generator[Site]:
     with lab_of(users=True) as lab, running_server("lab1") as server, connected(lab) as (link,):
         order = replace(order_for(server, "lab1"), is_persistent=True)
         site = Site(lab, lab["lab1"], link, server, archive, order)
-        yield site
-        proctree.signal_all(site.machine.processes(), signal.SIGKILL)
+        try:
+            yield site
+        finally:
+            proctree.signal_all(site.machine.processes(), signal.SIGKILL)
+            # Outside of the machine's home; the next account may have the same number.
+            shutil.rmtree(_keys(site), ignore_errors=True)
+            remove = ["crontab", "-u", site.machine.user, "-r"]
+            subprocess.run(remove, capture_output=True, check=False)
 
 
 def _crontab(site: Site) -> str:
