@@ -257,3 +257,9 @@ def _greet(process: subprocess.Popen[bytes], line: bytes, name: str, log_path: P
         process.wait(ANSWER_TIMEOUT_S)
         reason = word.get("error", ["", f"see {log_path}"])[1]
         raise StartFailed(f"{name} did not start: {reason}", what=name, reason=reason)
+    _let_go(process)
+
+
+def _let_go(process: "subprocess.Popen[bytes]") -> None:
+    """It is to outlive us: nobody waits for it, and that is no leak of a program that calls us."""
+    process.returncode = 0
