@@ -66,7 +66,7 @@ def test_a_fault_of_a_machine_loses_and_doubles_no_item(covey: CommandLine, faul
     how, *rest = fault
     broken = covey("chaos", how, "local2", *rest)
     assert broken.code == 0, broken.err
-    assert client.wait(timeout=40) == 0, (covey.directory / "err").read_text()
+    assert client.wait(timeout=120) == 0, (covey.directory / "err").read_text()
     printed = (covey.directory / "out").read_text().split()
     assert printed == [str(n) for n in range(60)]
 
@@ -105,7 +105,7 @@ def test_cancel_stops_a_job_that_a_cluster_runs(covey: CommandLine):
     try:
         jobs = _wait_for_a_job(covey)
         assert covey("cancel", str(jobs[0]["job"])).code == 0
-        client.wait(timeout=30)
+        client.wait(timeout=120)
     finally:
         client.kill()
         client.wait()

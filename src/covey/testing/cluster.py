@@ -27,7 +27,7 @@ from covey.testing.waiting import wait_until
 #: Longest time that any command line of a test takes, also on a starved machine.
 COMMAND_MAX_S = 120.0
 #: After the end of everything, what dies of itself (lifelines) has so long.
-LEFT_MAX_S = 20.0
+LEFT_MAX_S = 60.0
 
 
 class Call:

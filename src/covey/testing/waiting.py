@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 #: Longest wait unless a test says otherwise; far over what anything here takes, also on a starved
 #: machine.
-WAIT_MAX_S = 20.0
+WAIT_MAX_S = 60.0
 #: Between two looks; doubled up to the second.
 LOOK_MIN_S = 0.002
 LOOK_MAX_S = 0.05

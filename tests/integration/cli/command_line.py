@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: No command of these tests takes longer, on a loaded machine too.
-TIMEOUT_S = 40.0
+TIMEOUT_S = 120.0
 
 
 class Ended(NamedTuple):

@@ -18,7 +18,7 @@ from covey.testing.faults import ClusterParts
 from covey.testing.waiting import wait_until
 
 #: Longest that one of the programs may take.
-PROGRAM_MAX_S = 60.0
+PROGRAM_MAX_S = 120.0
 
 
 @pytest.fixture

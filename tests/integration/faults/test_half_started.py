@@ -16,7 +16,7 @@ from covey.testing.cluster import Lab
 from covey.testing.waiting import wait_until
 
 #: Far over what any takes, also on a starved machine.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 #: Started for the second time, it kills whoever starts it, before it becomes what it was told.
 DEADLY = """#!/bin/sh

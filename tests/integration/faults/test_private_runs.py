@@ -19,7 +19,7 @@ from covey.testing.cluster import Lab
 from covey.testing.waiting import wait_until
 
 #: Far over what any takes, also on a starved machine.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 ITEMS = 500
 #: The agent stands still for so long that it is taken for unreachable (3 s).

@@ -36,7 +36,7 @@ def seeds() -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", seeds())
 def test_a_private_run_loses_and_doubles_nothing(lab: Lab, seed: int) -> None:
     rng = random.Random(seed)
@@ -48,7 +48,7 @@ def test_a_private_run_loses_and_doubles_nothing(lab: Lab, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", seeds())
 def test_a_cluster_loses_and_doubles_nothing(lab: Lab, seed: int) -> None:
     rng = random.Random(seed)

@@ -16,7 +16,7 @@ from covey.testing.cluster import Lab
 from covey.testing.waiting import wait_until
 
 #: Far over what any takes, also on a starved machine.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 #: Nobody listens there.
 DEAD_BUS = "nats://127.0.0.1:1"
