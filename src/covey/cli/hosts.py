@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from covey.cli.call import Call, command, hosts_file_option, limit_option
+from covey.cli.offer import host_names
 from covey.cli.output import Column, counted, note, print_json, print_table, printable, say
 from covey.errors import InventoryError, UsageError
 from covey.fleet.host import Host
@@ -32,7 +33,7 @@ covey hosts list -H hosts.txt --limit '@pis'
 covey hosts check
 covey hosts check hosts.txt inventory.yml""",
 )
-@click.argument("words", nargs=-1, metavar="[list|check] [HOST|FILE]...")
+@click.argument("words", nargs=-1, metavar="[list|check] [HOST|FILE]...", shell_complete=host_names)
 @hosts_file_option
 @limit_option
 def hosts(call: Call, words: Sequence[str], hosts_files: Sequence[str], limit: str) -> int:

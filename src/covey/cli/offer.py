@@ -1,4 +1,4 @@
-"""What a TAB offers: job numbers and machine names, out of the ledger and the state directory.
+"""What a TAB offers: jobs, machines, names of ssh_config, out of the files that hold them.
 
 A TAB starts nothing, asks nobody and never complains: what cannot be read is not offered.
 """
@@ -44,3 +44,20 @@ def machine_names(
     except (CoveyError, OSError):
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def host_names(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The machines of covey.toml and the names of ssh_config."""
+    import os
+
+    from covey.fleet.config import read_config
+    from covey.fleet.ssh_config import ssh_names
+
+    try:
+        names = [entry.name for entry in read_config().listing.entries]
+    except (CoveyError, OSError):
+        names = []
+    found = dict.fromkeys([*names, *ssh_names(os.environ)])
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]

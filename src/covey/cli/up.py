@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from covey.cli.call import Call, command, hosts_file_option, limit_option
+from covey.cli.offer import host_names
 from covey.cli.output import counted, note, print_json, printable, say
 from covey.cli.raise_lines import MachineLines, summary_of
 from covey.client.cluster import Machine, files_of
@@ -32,7 +33,7 @@ covey up
 covey up --local 4 --slots 1
 """,
 )
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.argument("hosts", nargs=-1, metavar="[HOST]...", shell_complete=host_names)
 @hosts_file_option
 @limit_option
 @click.option(

@@ -64,6 +64,20 @@ def test_bash_completes_options(shell: CommandLine) -> None:
     assert offered(shell, "covey", "completion", "") == ["bash", "zsh", "fish"]
 
 
+def test_bash_completes_machines_out_of_ssh_config_and_covey_toml(
+    shell: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "ssh_config").write_text("Host labx laby *.org\n  User me\nHost rack\n")
+    shell.env["COVEY_SSH_COMMAND"] = f"ssh -F {tmp_path / 'ssh_config'}"
+    shell.env["XDG_CONFIG_HOME"] = str(tmp_path)
+    (tmp_path / "covey").mkdir()
+    (tmp_path / "covey" / "config.toml").write_text('hosts = ["lab[1:2]"]\n')
+    assert offered(shell, "covey", "up", "lab") == ["lab1", "lab2", "labx", "laby"]
+    assert offered(shell, "covey", "hosts", "list", "r") == ["rack"]
+    (tmp_path / "covey" / "config.toml").write_text("hosts = [")
+    assert offered(shell, "covey", "up", "lab") == ["labx", "laby"]
+
+
 def test_bash_completes_job_numbers_newest_first(shell: CommandLine) -> None:
     state = shell.home / "default"
     state.mkdir(parents=True)
