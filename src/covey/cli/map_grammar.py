@@ -174,6 +174,7 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "jobs": (("jobs",), read.read_relative),
     "joblog": (("joblog", "joblog_appends"), _joblog),
     "retries": (("retries",), partial(read.read_count, least=0)),
+    "on_lost": (("on_lost",), read.read_on_lost),
     "timeout": (("timeout_s", "timeout_medians"), read.read_timeout),
     "halt": (("halt",), read.read_halt),
     "results": (("results",), _string),

@@ -63,6 +63,9 @@ When and where:
 
 Failures:
   --retries N            start a failing task up to N times in all; 0 = for ever
+  --on-lost rerun|wait|fail
+                         when a machine cannot be reached: run its tasks elsewhere
+                         (after as long a silence as they had run), wait, or fail
   --timeout TIME|N%      stop a task after TIME, or N% of the median run time
   --halt WHEN,WHY=N[%]   end early: WHEN is soon or now, WHY is fail, success or
                          done; --halt never is the default

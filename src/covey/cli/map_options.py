@@ -49,6 +49,7 @@ VALUES = {
     "--joblog": "joblog",
     "--jl": "joblog",
     "--retries": "retries",
+    "--on-lost": "on_lost",
     "--timeout": "timeout",
     "--halt": "halt",
     "--halt-on-error": "halt",

@@ -68,6 +68,7 @@ class MapPlan:
     jobs: Relative | None = None
     delay_s: float = 0.0
     retries: int = 1
+    on_lost: Literal["rerun", "wait", "fail"] = "rerun"
     timeout_s: float = 0.0
     timeout_medians: float = 0.0
     halt: HaltPolicy | None = None
@@ -195,6 +196,7 @@ class MapPlan:
             user=user,
             retry=RetryPolicy(starts_max=self.retries),
             halt=self.halt,
+            on_lost=self.on_lost,
             start_delay_s=self.delay_s,
             shapes=(shape,),
         )

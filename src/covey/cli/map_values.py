@@ -108,6 +108,13 @@ def read_count(option: str, text: str, *, least: int, unit: bool = False) -> int
     return number
 
 
+def read_on_lost(option: str, text: str) -> Literal["rerun", "wait", "fail"]:
+    """What becomes of tasks of a machine that cannot be reached."""
+    if text not in ("rerun", "wait", "fail"):
+        raise UsageError(f"{option} {text}: say rerun (elsewhere, the default), wait or fail")
+    return text
+
+
 def read_nice(option: str, text: str) -> int:
     """A niceness from -20 to 19."""
     number = read_count(option, text, least=-20)

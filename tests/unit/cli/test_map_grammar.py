@@ -181,6 +181,7 @@ def test_every_field_of_an_option_is_in_the_plan_and_every_option_in_the_help() 
         (["--delay", "5x", "x"], "not a time"),
         (["--block", "0", "x"], "not a size"),
         (["--retries", "-1", "x"], "at least 0"),
+        (["--on-lost", "panic", "x"], "say rerun"),
         (["--nice", "20", "x"], "-20 to 19"),
         (["--colsep", "(", "x"], "no regular expression"),
         (["--header", "x", "x"], "--header :"),
