@@ -8,6 +8,9 @@ from pathlib import Path
 
 from covey.fleet.contact import Contact
 
+#: Whoever called us sits there.
+TERMINAL = "/dev/tty"
+
 
 class Terminal:
     """Asks on the terminal itself, whatever stdout and stderr are."""
@@ -15,10 +18,11 @@ class Terminal:
     def line(self, question: str) -> str | None:
         """What they type."""
         try:
-            with open("/dev/tty", "r+", buffering=1) as tty:
-                tty.write(question)
-                tty.flush()
-                return tty.readline().strip() or None
+            # Twice: a terminal cannot be sought in, as one file for both would have to be.
+            with open(TERMINAL, "w") as screen, open(TERMINAL) as keyboard:
+                screen.write(question)
+                screen.flush()
+                return keyboard.readline().strip() or None
         except OSError:
             return None
 
@@ -32,8 +36,8 @@ class Terminal:
     def show(self, text: str) -> None:
         """A line for them."""
         try:
-            with open("/dev/tty", "w") as tty:
-                tty.write(text + "\n")
+            with open(TERMINAL, "w") as screen:
+                screen.write(text + "\n")
         except OSError:
             sys.stderr.write(text + "\n")
 
@@ -43,7 +47,7 @@ def find_terminal() -> Terminal | None:
     if not sys.stdin.isatty():
         return None
     try:
-        with open("/dev/tty", "r+"):
+        with open(TERMINAL):
             return Terminal()
     except OSError:
         return None

@@ -82,6 +82,7 @@ def test_a_stall_that_ends_is_survived_by_what_runs(lab: Fleet, link: Link):
         assert answers == [b"on\n"]
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.slow
 def test_a_connection_cut_without_a_word_ends_by_itself(lab: Fleet, link: Link):
     with way(lab) as connection:

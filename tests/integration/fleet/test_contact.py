@@ -18,6 +18,9 @@ from covey.testing.leaks import no_leaks
 from covey.testing.sshd import Fleet
 from covey.testing.waiting import wait_until
 
+#: Several sshds start for each test: some seconds on a starved machine.
+pytestmark = pytest.mark.timeout(180)
+
 
 class Sitter:
     """A person who answers all questions alike, and remembers them."""

@@ -17,6 +17,9 @@ from covey.testing.sshd import Fleet
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "schemas" / "doctor.json"
 
+#: Several sshds start for each test: some seconds on a starved machine.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture
 def lab() -> Generator[Fleet]:

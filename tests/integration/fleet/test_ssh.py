@@ -20,6 +20,9 @@ from covey.fleet.ssh import Ssh, script, words
 from covey.testing.sshd import Fleet
 from covey.testing.waiting import wait_until
 
+#: Several sshds start for each test: some seconds on a starved machine.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(scope="module")
 def lab() -> Generator[Fleet]:

@@ -103,6 +103,7 @@ def test_an_sshd_that_hangs_costs_no_more_than_the_limit(lab: Fleet):
     assert "within 1 s" in str(error)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.slow
 def test_a_machine_that_hangs_while_a_command_runs_is_noticed_by_ssh_itself(lab: Fleet):
     with way(lab) as connection:

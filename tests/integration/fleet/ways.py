@@ -12,7 +12,7 @@ from covey.fleet.ssh import Answers, Connection, Ssh
 from covey.testing.sshd import Fleet
 
 #: Longest time of a command in a test, on a starved machine.
-RUN_MAX_S = 60.0
+RUN_MAX_S = 50.0
 
 
 def environ(lab: Fleet, **more: str) -> dict[str, str]:
