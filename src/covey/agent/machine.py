@@ -14,7 +14,7 @@ after a mark: what start-up files of a shell print before it is skipped.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -114,11 +114,14 @@ def read_answer(output: bytes) -> Answer | None:
     plain = marked_json(output)
     if plain is None or plain.get("state") not in STATES:
         return None
-    try:
-        plain["notes"] = tuple(plain.get("notes", ()))
-        return Answer(**plain)
-    except TypeError:
-        return None
+    plain["notes"] = tuple(plain.get("notes", ()))
+    return Answer(**known(plain, Answer))
+
+
+def known(plain: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
+    """What this version knows of an object that another one may have written."""
+    names = {one.name for one in fields(kind)}
+    return {key: value for key, value in plain.items() if key in names}
 
 
 def marked_json(output: bytes) -> dict[str, Any] | None:

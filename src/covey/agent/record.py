@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from covey.agent import here
+from covey.agent.machine import known
 from covey.bus.record import start_time, write_private
 
 NAME = "agent.json"
@@ -25,14 +26,15 @@ class AgentRecord:
     started: int
     incarnation: str
     runtime_dir: str
-    archive: str
-    version: str
-    python: str
-    slots: int
-    slots_from: str
-    workdir: str
+    # Another version of covey may have written it, and left out any of these.
+    archive: str = ""
+    version: str = ""
+    python: str = ""
+    slots: int = 0
+    slots_from: str = ""
+    workdir: str = ""
     #: Digest of its key: with another it can never speak to its head.
-    key_digest: str
+    key_digest: str = ""
     is_persistent: bool = False
 
     @property
@@ -63,8 +65,8 @@ def write(path: Path, record: AgentRecord) -> None:
 def read(path: Path) -> AgentRecord | None:
     """The record there; None: no file, or not one of ours."""
     try:
-        return AgentRecord(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        return AgentRecord(**known(json.loads(path.read_text()), AgentRecord))
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
