@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from covey.errors import UsageError
@@ -18,7 +18,7 @@ from covey.fleet.yaml_subset import read_yaml
 from covey.settings import NAME_PATTERN
 
 #: A loaded machine is no reason to fail.
-UNHURRIED = settings(deadline=None)
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 #: What the readers give a meaning to, so that random text comes near to it.
 _PIECES = st.sampled_from(
     (
