@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from covey.agent import proctree
 from covey.client import doorway
 from covey.client.keeper import Joined, JoinOrder, Keeper, notes_dir
 from covey.client.private import covey_root
@@ -137,12 +138,12 @@ def joined(settings: Settings) -> list[Joined]:
 def leave_all(keepers: Sequence[Joined]) -> list[Joined]:
     """End keepers, with their agents; returns them when they have ended."""
     for keeper in keepers:
-        os.kill(keeper.pid, signal.SIGTERM)
+        proctree.signal_all([keeper.pid], signal.SIGTERM)
     until = time.monotonic() + LEAVE_MAX_S
     for keeper in keepers:
         while keeper.is_alive:
             if time.monotonic() > until:
-                os.kill(keeper.pid, signal.SIGKILL)
+                proctree.signal_all([keeper.pid], signal.SIGKILL)
             time.sleep(LOOK_EVERY_S)
     return list(keepers)
 

@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+from covey.agent import proctree
 from covey.errors import JobRejected
 from covey.model.job import FINAL_STATES, JobState
 from covey.model.task import OutcomeState
@@ -59,10 +60,12 @@ def cancel_run(settings: Settings, row: JobRow) -> str:
 def _stop_owner(row: JobRow, lock: Path) -> None:
     owner = _owner_of(lock)
     if owner:
-        os.kill(owner, signal.SIGINT)
+        # Where it has just ended, its lock is free.
+        proctree.signal_all([owner], signal.SIGINT)
     until = time.monotonic() + STOP_MAX_S
     while is_held(lock):
-        if not owner or time.monotonic() > until:
+        # One that was killed is not known any more, and what it started takes a second to end.
+        if time.monotonic() > until:
             raise JobRejected(
                 f"job {row.job} belongs to another covey on this machine, which goes on with it:"
                 " press Ctrl-C there",

@@ -48,7 +48,7 @@ class Machines:
         """
         record = self.check(name)
         if how == "kill":
-            os.kill(record.pid, signal.SIGKILL)
+            proctree.signal_all([record.pid], signal.SIGKILL)
         elif how == "freeze":
             pids = [record.pid, *proctree.descendants(record.pid)]
             proctree.signal_all(pids, signal.SIGSTOP)
@@ -74,7 +74,7 @@ def stop_agent(record: ProcessRecord, *, is_now: bool = False) -> None:
         # A frozen one cannot obey.
         proctree.signal_all([record.pid], signal.SIGKILL if is_now else signal.SIGTERM)
         if not wait_for_end(record, STOP_MAX_S):
-            os.kill(record.pid, signal.SIGKILL)
+            proctree.signal_all([record.pid], signal.SIGKILL)
             wait_for_end(record, STOP_MAX_S)
     remove_traces(record)
 

@@ -71,7 +71,7 @@ def stop_head(settings: Settings, files: ClusterFiles, *, is_now: bool = False) 
     # One that stands still cannot obey.
     proctree.signal_all([head.pid], signal.SIGKILL if is_now else signal.SIGTERM)
     if not wait_for_end(head, HEAD_STOP_MAX_S):
-        os.kill(head.pid, signal.SIGKILL)
+        proctree.signal_all([head.pid], signal.SIGKILL)
         wait_for_end(head, HEAD_STOP_MAX_S)
     return True
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from covey.agent import proctree
 from covey.scheduler.rows import JobRow, OutcomeRow
 from covey.scheduler.view import LedgerView
 from covey.testing.faults import ClusterParts, PrivateParts, is_alive
@@ -235,8 +236,7 @@ class Lab:
             if kind is None:
                 self.nothing_is_left()
         finally:
-            for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
+            proctree.signal_all(self.processes(), signal.SIGKILL)
 
     def nothing_is_left(self) -> None:
         """Neither a process nor a runtime directory nor a key; waits for what dies of itself.
