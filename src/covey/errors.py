@@ -6,7 +6,7 @@
     │   ├─ InventoryError (ValueError)     .problems: all of them, each with its place
     │   └─ UsageError (ValueError)
     ├─ MachineError                        .machine
-    │   ├─ ConnectFailed (ConnectionError) .kind .remedy
+    │   ├─ ConnectFailed (ConnectionError) .kind .reason .remedy
     │   ├─ CommandFailed                   .command .code .tail
     │   └─ BootstrapFailed                 .step .remedy
     ├─ FleetError                          .results: machine -> value or MachineError
