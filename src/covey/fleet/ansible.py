@@ -29,6 +29,8 @@ GROUPS_MAX = 1_000
 #: Groups that every machine, or every other one, is in.
 IMPLIED_GROUPS = frozenset({"all", "ungrouped"})
 
+#: Beside the fields of a machine, until it is known whether it is reached by ssh.
+_CONNECTION = "connection"
 _SSH_CONNECTIONS = frozenset({"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"})
 _FOR_SSH_CONFIG = frozenset(
     {
@@ -96,7 +98,8 @@ class Groups:
             entry.of_groups = self._inherited(entry, levels, said, listing)
             labels = [name for name in levels if name not in IMPLIED_GROUPS]
             entry.labels = tuple(dict.fromkeys([*entry.labels, *labels]))
-            listing.entries.append(entry)
+            if _is_by_ssh(entry, listing):
+                listing.entries.append(entry)
 
     def _inherited(
         self,
@@ -166,7 +169,7 @@ def read_variables(variables: Mapping[str, Variable], listing: Listing) -> dict[
         elif name in _PASSWORDS:
             listing.note(variable.place, f"{name} is not read: covey up --ask-password asks once")
         elif name == "ansible_connection":
-            _check_connection(str(variable.value), variable.place, listing)
+            read[_CONNECTION] = str(variable.value)
         elif key is not None and not (key == "python" and str(variable.value).startswith("auto")):
             value = read_field(key, variable.value, variable.place, listing)
             if value is not None:
@@ -188,8 +191,13 @@ def read_field(key: str, value: object, place: Place, listing: Listing) -> Value
         return None
 
 
-def _check_connection(connection: str, place: Place, listing: Listing) -> None:
-    if connection == "local":
-        listing.bad(place, "this machine is no machine of a list: covey up --local N")
-    elif connection not in _SSH_CONNECTIONS:
-        listing.bad(place, f"a machine is reached by ssh, not by {shown(connection)}")
+def _is_by_ssh(entry: Entry, listing: Listing) -> bool:
+    """Whether it is; an inventory may well hold others, which are left out with a note."""
+    connection = (entry.of_groups | entry.fields).get(_CONNECTION, "ssh")
+    entry.fields.pop(_CONNECTION, None)
+    entry.of_groups.pop(_CONNECTION, None)
+    if connection in _SSH_CONNECTIONS:
+        return True
+    how = "is this machine" if connection == "local" else f"is reached by {shown(connection)}"
+    listing.note(entry.place, f"{entry.fallback} {how}, not by ssh: left out")
+    return False

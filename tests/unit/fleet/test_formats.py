@@ -124,6 +124,19 @@ def test_ini_of_ansible_with_groups_children_variables_and_ranges():
     assert "ansible_ssh_private_key_file is not read: say it in ssh_config" in notes
 
 
+def test_what_ansible_does_not_reach_by_ssh_is_left_out_and_said(tmp_path: Path):
+    (tmp_path / "hosts").write_text(
+        "localhost ansible_connection=local\nlab1\n[switches]\nsw1\nlab2 ansible_connection=ssh\n"
+        "[switches:vars]\nansible_connection=network_cli\n"
+    )
+    found = check_files([str(tmp_path / "hosts")], env={})
+    assert logins(found) == ["lab1", "lab2"]
+    assert [note.reason for note in found.notes] == [
+        "localhost is this machine, not by ssh: left out",
+        "sw1 is reached by 'network_cli', not by ssh: left out",
+    ]
+
+
 def test_yaml_of_ansible_with_files_of_variables_beside_it():
     found = read("ansible/hosts.yml")
     assert logins(found) == [
@@ -229,11 +242,6 @@ BAD: list[tuple[str, str, list[str]]] = [
             ":11: 'a b' is no name of a group",
             ":13: group 'x' is its own child",
         ],
-    ),
-    (
-        "hosts that are not reached by ssh",
-        "lab1 ansible_connection=local\nlab2 ansible_connection=docker\n",
-        [":1: this machine is no machine of a list", ":2: a machine is reached by ssh"],
     ),
     (
         "lines of YAML",
