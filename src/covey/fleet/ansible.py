@@ -198,6 +198,7 @@ def _is_by_ssh(entry: Entry, listing: Listing) -> bool:
     entry.of_groups.pop(_CONNECTION, None)
     if connection in _SSH_CONNECTIONS:
         return True
-    how = "is this machine" if connection == "local" else f"is reached by {shown(connection)}"
-    listing.note(entry.place, f"{entry.fallback} {how}, not by ssh: left out")
+    is_local = connection == "local"
+    how = "is this machine" if is_local else f"is reached by {shown(connection)}, not by ssh"
+    listing.note(entry.place, f"{entry.fallback} {how}: left out")
     return False

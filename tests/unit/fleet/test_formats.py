@@ -132,7 +132,7 @@ def test_what_ansible_does_not_reach_by_ssh_is_left_out_and_said(tmp_path: Path)
     found = check_files([str(tmp_path / "hosts")], env={})
     assert logins(found) == ["lab1", "lab2"]
     assert [note.reason for note in found.notes] == [
-        "localhost is this machine, not by ssh: left out",
+        "localhost is this machine: left out",
         "sw1 is reached by 'network_cli', not by ssh: left out",
     ]
 
