@@ -1,0 +1,82 @@
+"""Rows about machines over ssh: what is told of them, and how covey comes onto them and goes."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.integration.cli.schemas import checked
+from tests.integration.fleet.room import LONG_S, room_of
+
+from covey.testing.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.mark.row(2)
+def test_status_tells_which_machines_are_there_and_why_one_is_not(tmp_path: Path):
+    with room_of(tmp_path, count=3) as room:
+        checked("up", room.lab("up", "lab1", "lab2", "--json").stdout)
+        room.lab.env["COVEY_HOSTS"] = "lab1 lab2 lab3"
+        room.machine("lab2").kill()
+        room.await_state("lab2", "unreachable", "connection refused")
+        done = room.lab("status", "--json")
+        rows = {row["name"]: row for row in checked("status", done.stdout)["machines"]}
+        assert {name: row["state"] for name, row in rows.items()} == {
+            "lab1": "ready",
+            "lab2": "unreachable",
+            "lab3": "no agent",
+        }
+        assert rows["lab3"]["why"] == "bring it up with: covey up lab3"
+        assert done.returncode == 1
+        table = room.lab("status").stdout
+        assert [line.split()[:2] for line in table.splitlines()[2:5]] == [
+            ["lab1", "ready"],
+            ["lab2", "unreachable"],
+            ["lab3", "no"],
+        ]
+        room.machine("lab2").start()
+
+
+@pytest.mark.row(26)
+def test_config_deploy_start_erase_leave_machines_as_they_were(tmp_path: Path):
+    with room_of(tmp_path, count=2) as room:
+        before = [machine.files() for machine in room.fleet.machines.values()]
+        checked("config", room.lab("config", "-C", "lab.toml", "lab1", "2/lab2", "--json").stdout)
+        deployed = checked("up", room.lab("deploy", "-C", "lab.toml", "--json").stdout)
+        assert {machine["state"] for machine in deployed["machines"]} == {"sent"}
+        assert all(machine.processes() == [] for machine in room.fleet.machines.values())
+        started = checked("up", room.lab("start", "-C", "lab.toml", "--json").stdout)
+        assert {machine["state"] for machine in started["machines"]} == {"started"}
+        assert room.row("lab2")["slots"] == 2
+        assert room.lab("erase", stdin=b"no\n").returncode == 2
+        assert room.lab.states() == {"lab1": "ready", "lab2": "ready"}
+        checked("down", room.lab("erase", "--yes", "--json").stdout)
+        assert [machine.files() for machine in room.fleet.machines.values()] == before
+
+
+@pytest.mark.row(26)
+def test_the_line_that_is_run_at_boot_brings_everything_back(tmp_path: Path) -> None:
+    with room_of(tmp_path, count=2) as room:
+        room.up("lab1", "lab2")
+        agents = [room.agent(name) for name in room.fleet.names]
+        # As a restart of this computer and of a machine leaves it: nothing of ours runs.
+        for pid in (*room.lab.processes(), agents[0]):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not room.lab.processes(), timeout_s=LONG_S)
+        cron = {"HOME": str(room.lab.directory), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+        done = subprocess.run(
+            ["/bin/sh", str(room.lab.state_dir / "command"), "up"],
+            env=cron,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=LONG_S,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert room.lab.states() == {"lab1": "ready", "lab2": "ready"}
+        # The machine that stayed on kept its agent.
+        assert room.agent("lab2") == agents[1]
+        assert room.agent("lab1") != agents[0]
