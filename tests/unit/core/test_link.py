@@ -150,3 +150,13 @@ def test_unsequenced_messages_pass_at_once_and_need_no_answer() -> None:
     frame = here.control(Heartbeat(nonce=5))
     assert there.arrived(frame, 0.0) == ([Heartbeat(nonce=5)], [])
     assert there.wake_at is None
+
+
+def test_a_frame_of_another_session_and_a_copy_are_old_and_what_comes_next_is_not() -> None:
+    link = Link(SESSION, 0.0)
+    link.arrived(Frame(SESSION, 1, 0, Load(1, 0, 0)), 0.0)
+    assert link.is_old(Frame(SESSION, 1, 0, Load(1, 0, 0)))
+    assert link.is_old(Frame(b"another", 2, 0, Load(1, 0, 0)))
+    assert not link.is_old(Frame(SESSION, 2, 0, Load(1, 0, 0)))
+    assert not link.is_old(Frame(SESSION, 3, 0, Load(1, 0, 0)))
+    assert not link.is_old(Frame(SESSION, 0, 0, Heartbeat()))
