@@ -19,7 +19,13 @@ from covey.fleet.archive import Archive
 from covey.testing.nats import CLUSTER, running_server
 from covey.testing.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, for an account of its own")
+pytestmark = [
+    pytest.mark.skipif(os.getuid() != 0, reason="needs root, for an account of its own"),
+    pytest.mark.skipif(
+        shutil.which("crontab") is None and not os.environ.get("CI"),
+        reason="needs crontab (tools/system_packages.sh)",
+    ),
+]
 
 
 @pytest.fixture
