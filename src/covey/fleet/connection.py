@@ -41,8 +41,9 @@ PAUSE_S = 0.3
 SESSIONS_MAX = 8
 #: A lock of another who opens or closes the same connection is waited for so long.
 CLOSE_MAX_S = 10.0
-#: How often a master that logs in is looked at.
+#: How often a master that logs in is looked at: at first, and when it takes long.
 _LOOK_S = 0.01
+_LOOK_MAX_S = 0.05
 #: A master that was told to end is killed after this time.
 _END_GRACE_S = 2.0
 #: ssh's own failure; a command there may end so, too.
@@ -169,6 +170,7 @@ class Connection:
         name = self.host.name
         more = answers.environ(name) if answers else None
         child = self._ssh.spawn(options, self.files.log, more or {})
+        pause_s = _LOOK_S
         # Already now: whoever ends it must find it, also when we die while it connects.
         self.files.write_process(child.pid)
         while not self.files.is_listening():
@@ -179,7 +181,8 @@ class Connection:
                 child.kill()
                 child.wait()
                 return no_answer(self._target, timeout_s)
-            time.sleep(_LOOK_S)
+            time.sleep(pause_s)
+            pause_s = min(1.2 * pause_s, _LOOK_MAX_S)
         self._child = child
         return None
 

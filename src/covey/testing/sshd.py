@@ -67,7 +67,15 @@ class Fleet:
     def ssh(self, name: str, *argv: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """A bare ssh, as a person types it."""
         return subprocess.run(
-            ["ssh", "-F", str(self.client / "config"), "-o", "BatchMode=yes", name, *argv],
+            [
+                find_program("ssh"),
+                "-F",
+                str(self.client / "config"),
+                "-o",
+                "BatchMode=yes",
+                name,
+                *argv,
+            ],
             input=stdin,
             capture_output=True,
             timeout=START_MAX_S,
