@@ -76,6 +76,8 @@ MAY_START_PROCESSES = {
     "agent/persist.py": "systemctl and crontab",
     "head/processes.py": "heads, and the agents of virtual machines",
     "client/private.py": "the root of a private run",
+    "client/joining.py": "the keeper of this machine's place in a cluster",
+    "client/keeper.py": "what brings an agent onto this machine, as ssh does onto others",
     "client/direct.py": "commands of covey exec on virtual machines",
 }
 STARTS_A_PROCESS = re.compile(

@@ -15,11 +15,11 @@ def pass_on(head: str, before: Sequence[str], name: str, after: Sequence[str]) -
         CoveyError: the machine cannot be reached.
     """
     is_users = name in FAILED_CODES
-    words, head_words = _without(before, "--head")
-    words, cluster = _without(words, "--cluster")
+    words, head_words = without(before, "--head")
+    words, cluster = without(words, "--cluster")
     if not is_users:
-        after, more = _without(after, "--head")
-        after, other = _without(after, "--cluster")
+        after, more = without(after, "--head")
+        after, other = without(after, "--cluster")
         head_words, cluster = head_words or more, other or cluster
     settings = read_settings(cluster=cluster or None)
     argv = [*words, name, *after]
@@ -42,7 +42,7 @@ def run_there(head: str, cluster: str, argv: Sequence[str]) -> int:
     return FAILED if code == NO_HEAD else code
 
 
-def _without(words: Sequence[str], option: str) -> tuple[list[str], str]:
+def without(words: Sequence[str], option: str) -> tuple[list[str], str]:
     """The words without an option, and its value; what stands behind `--` stays as it is."""
     kept: list[str] = []
     value = ""

@@ -26,7 +26,7 @@ covey join always-on --slots 4 --name desk3
 covey join --config slave.json
 """,
 )
-@click.argument("head", required=False, default="")
+@click.argument("to", metavar="[HEAD]", required=False, default="")
 @click.option("--slots", metavar="S", default="", help="A number, 150% of the CPUs, or `physical`.")
 @click.option("--name", metavar="NAME", default="", help="Its name there (default: the host name).")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, instead of going on behind.")
@@ -36,7 +36,7 @@ covey join --config slave.json
     default="",
     help='antnest\'s slave JSON: {"masters": [{"hostname": …, "ip": …}]}, tried in order.',
 )
-def join(call: Call, head: str, slots: str, name: str, config: str, *, foreground: bool) -> None:
+def join(call: Call, to: str, slots: str, name: str, config: str, *, foreground: bool) -> None:
     """Make this machine one of the cluster whose head is on HEAD ([user@]host[:port]).
 
     For machines that the head cannot reach: they reach it, by their own ssh. An agent runs here
@@ -44,7 +44,7 @@ def join(call: Call, head: str, slots: str, name: str, config: str, *, foregroun
     while jobs run: they use the new slots at once. A lost connection is made again by itself.
     """
     settings = call.settings()
-    heads = _heads(head, config)
+    heads = _heads(to, config)
     failures: list[str] = []
     for one in heads:
         order = JoinOrder(one, settings.cluster, name or default_name(), slots)
