@@ -137,10 +137,10 @@ def idle_agent() -> dict[str, float]:
             subprocess.run([*covey, "map", "true", ":::", "a"], env=env, check=True)
             agents = _agents(str(directory / "state"))
             assert agents, "no agent found"
-            before = sum(map(_cpu_s, agents))
+            before = sum(map(cpu_s, agents))
             time.sleep(IDLE_S)
-            share = (sum(map(_cpu_s, agents)) - before) / IDLE_S
-            return {"pss_bytes": float(sum(map(_pss_bytes, agents))), "cpu_share": share}
+            share = (sum(map(cpu_s, agents)) - before) / IDLE_S
+            return {"pss_bytes": float(sum(map(pss_bytes, agents))), "cpu_share": share}
         finally:
             subprocess.run([*covey, "down"], env=env, check=True, capture_output=True)
 
@@ -159,11 +159,13 @@ def _agents(home: str) -> list[int]:
     return found
 
 
-def _pss_bytes(pid: int) -> int:
+def pss_bytes(pid: int) -> int:
+    """Proportional set size of a process."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

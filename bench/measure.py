@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import commands, cost, pools
+from bench import commands, cost, machines, pools
 
 Measured = dict[str, float]
 
@@ -57,6 +57,15 @@ def _idle(_peer: str, _n: int) -> Measured:
     return {"value": measured["pss_bytes"], "cpu_share": measured["cpu_share"]}
 
 
+def _machines(peer: str, n: int) -> Measured:
+    measure: dict[str, Callable[[int], float]] = {
+        "covey": machines.cold,
+        "covey, agents live": machines.live,
+        "ssh true": machines.bare_ssh,
+    }
+    return {"value": measure[peer](n)}
+
+
 ROWS: dict[str, Callable[[str, int], Measured]] = {
     "submit": lambda peer, n: _rate(peer, n, mapped=False),
     "map": lambda peer, n: _rate(peer, n, mapped=True),
@@ -65,6 +74,10 @@ ROWS: dict[str, Callable[[str, int], Measured]] = {
     "commands": lambda peer, n: {"value": n / commands.COMMANDS[peer](n)},
     "million": _million,
     "idle": _idle,
+    "one machine": _machines,
+    "ten machines": _machines,
+    "status": lambda _, n: {"value": machines.status_of(n)},
+    "idle over ssh": lambda _, __: machines.idle_over_ssh(),
 }
 
 

@@ -118,6 +118,34 @@ ROWS = {
         is_rate=False,
         rounds_max=1,
     ),
+    "one machine": Row(
+        "one machine over ssh (loopback), nothing on it: `covey up` → first result",
+        "s",
+        {"covey": 1, "covey, agents live": 1, "ssh true": 1},
+        {"ssh true": 1 / 3},
+        is_rate=False,
+    ),
+    "ten machines": Row(
+        "ten machines over ssh (loopback, all on these cores): `covey up` → first result",
+        "s",
+        {"covey": 10, "covey, agents live": 10, "ssh true": 10},
+        {"ssh true": 1 / 3},
+        is_rate=False,
+    ),
+    "status": Row(
+        "`covey status` with 200 agents on this machine",
+        "s",
+        {"covey": 200},
+        is_rate=False,
+        rounds_max=1,
+    ),
+    "idle over ssh": Row(
+        "an idle agent over ssh with its zygote: memory (PSS)",
+        "bytes",
+        {"covey": 1},
+        is_rate=False,
+        rounds_max=1,
+    ),
 }
 #: (row, field) -> (limit, what it is called): promises that are no ratio.
 ABSOLUTE = {
@@ -129,6 +157,10 @@ ABSOLUTE = {
         "bytes of memory in the process with scheduler and ledger",
     ),
     ("idle", "covey"): (40e6, "value", "bytes"),
+    ("one machine", "covey, agents live"): (1.0, "value", "s"),
+    ("ten machines", "covey, agents live"): (1.0, "value", "s"),
+    ("status", "covey"): (2.0, "value", "s"),
+    ("idle over ssh", "covey"): (40e6, "value", "bytes"),
 }
 
 
