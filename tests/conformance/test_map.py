@@ -76,12 +76,15 @@ def test_resume_skips_what_the_joblog_holds_and_resume_failed_does_not(covey: Co
 
 @pytest.mark.row(25)
 def test_a_killed_run_is_resumed_and_each_item_recorded_once(covey: CommandLine):
-    client = covey.start("map", "-j2", "echo {} >>ran; sleep 0.05", ":::", *map(str, range(60)))
+    # It cannot be over before it is killed.
+    command = "echo {} >>ran; [ {} -lt 20 ] || while [ ! -e let-go ]; do sleep 0.05; done"
+    client = covey.start("map", "-j2", command, ":::", *map(str, range(60)))
     ran = covey.directory / "ran"
     wait_until(lambda: ran.exists() and len(ran.read_text().split()) >= 10, describe="ten items")
     client.send_signal(signal.SIGKILL)
     client.wait()
     wait_until(lambda: not covey.processes(), describe=lambda: f"left: {covey.processes()}")
+    (covey.directory / "let-go").touch()
     resumed = covey("resume", "last")
     assert resumed.code == 0, resumed.err
     assert set(ran.read_text().split()) == {str(n) for n in range(60)}
