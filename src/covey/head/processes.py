@@ -174,6 +174,7 @@ def start_head(settings: Settings, files: ClusterFiles) -> str:
         word = json.loads(process.stdout.readline() or b"{}")
     process.stdout.close()
     if word.get("ready"):
+        _let_go(process)
         write_private(files.dir / "command", command_text(settings))
         return str(word.get("note") or "")
     process.kill()
