@@ -110,7 +110,10 @@ class Landing:
         self._landed(machine, found, answer)
         head.ask("tunnel", machine=machine.name)
         head.await_ready(machine.name, answer.incarnation)
-        return replace(raised, state=state, slots=answer.slots, notes=answer.notes)
+        notes = answer.notes
+        if order.is_home_shared and not order.workdir:
+            notes = (*notes, f"shares its home with others: it works in {answer.workdir}")
+        return replace(raised, state=state, slots=answer.slots, notes=notes)
 
     def replace(self, machine: Machine, on_wait: Callable[[], None]) -> Raised:
         """Let an agent finish what it has, then put another in its place.

@@ -86,8 +86,10 @@ def test_new_machines_join_and_the_others_stay_as_they_are(archives: Path) -> No
 
 def test_machines_with_one_home_work_in_directories_of_their_own(archives: Path) -> None:
     with room_of(archives, count=2, shared_home=True) as room:
-        room.up("lab1", "lab2")
+        told = room.up("lab1", "lab2")
         home = room.machine("lab1").home
+        # Whoever came second was told so; the other was moved when that was seen.
+        assert any("shares its home" in note for row in told.values() for note in row["notes"])
         directories = {name: room.row(name)["directory"] for name in ("lab1", "lab2")}
         assert directories == {name: f"{home}/covey/{name}" for name in ("lab1", "lab2")}
         assert set(room.lab.states().values()) == {"ready"}
