@@ -55,6 +55,7 @@ class FarHead:
         self._keeper: threading.Thread | None = None
         self._is_closed = threading.Event()
         self._record: FarRecord | None = None
+        self._key = b""
 
     # ------------------------------------------------------------ what a client needs to know
 
@@ -91,12 +92,17 @@ class FarHead:
         return str(self.call("bus")["space"])
 
     def submit_key(self) -> bytes:
-        """The key that signs requests.
+        """The key that signs requests, as it was when the head was last reached.
 
         Raises:
-            OSError: it cannot be had now.
+            ConnectFailed: it was never reached.
         """
-        return bytes(self.call("bus")["submit_key"])
+        try:
+            self._key = bytes(self.call("bus")["submit_key"])
+        except ConnectFailed:
+            if not self._key:
+                raise
+        return self._key
 
     # ------------------------------------------------------------ the door
 

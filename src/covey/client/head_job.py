@@ -96,6 +96,8 @@ class HeadJob:
         totals = (await self._link.ask("status"))["totals"]
         machines, slots = totals["ready"], totals["slots"]
         self.where = f"{machines} machine{_s(machines)}, {slots} slot{_s(slots)}"
+        # Seen once, it can be told also while a far head is out of reach.
+        self._reader.job(self.job)
         await self._watch()
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
         return self

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.fleet.room import Room
+from tests.integration.fleet.room import LONG_S, Room
 
 from covey.client.cluster import ClusterFiles
 from covey.scheduler.view import LedgerView
@@ -23,7 +23,14 @@ def on(room: Room, name: str, *words: str) -> subprocess.CompletedProcess[bytes]
     given["XDG_CACHE_HOME"] = room.lab.env["XDG_CACHE_HOME"]
     settings = [f"{key}={shlex.quote(value)}" for key, value in given.items()]
     line = " ".join(["env", *settings, shlex.join([sys.executable, "-m", "covey", *words])])
-    return room.fleet.ssh(name, line)
+    config = str(room.fleet.client / "config")
+    return subprocess.run(
+        ["ssh", "-F", config, "-o", "BatchMode=yes", name, line],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=LONG_S,
+        check=False,
+    )
 
 
 def state_there(room: Room, name: str) -> Path:
