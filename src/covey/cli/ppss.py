@@ -106,6 +106,7 @@ def kill(call: Call) -> int:
 
 node = copy.copy(join)
 node.name = "node"
+node.epilog = (join.epilog or "").replace("covey join", "covey node")
 
 
 def toml_of(hosts: Sequence[Host], user: str = "", slots: str = "") -> str:

@@ -2,12 +2,16 @@
 
 import os
 import signal
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.integration.fleet.room import LONG_S, Room, room_of
 
 from covey.agent import proctree
+from covey.testing.sshd import Fleet
 from covey.testing.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -153,3 +157,41 @@ def test_nothing_of_it_is_left_when_head_and_ssh_die_together(archives: Path) ->
             os.kill(pid, signal.SIGKILL)
         assert room.lab("down").returncode == 0
         assert proctree.identify(agent) is None
+
+
+def test_the_head_waits_for_a_key_and_takes_it_from_whoever_types_a_command(
+    archives: Path,
+) -> None:
+    with room_of(archives) as room, _ssh_agent(room.fleet) as socket:
+        # The key itself is out of the head's reach: only the ssh-agent has it.
+        hidden = room.fleet.key.rename(room.fleet.key.with_name("hidden"))
+        try:
+            room.lab.env["SSH_AUTH_SOCK"] = socket
+            room.up("lab1")
+            first = room.tunnel("lab1")
+            # The next head knows no ssh-agent, and its connection is lost.
+            os.kill(room.head().pid, signal.SIGKILL)
+            room.lab.env["SSH_AUTH_SOCK"] = ""
+            room.up()
+            os.kill(first["pid"], signal.SIGKILL)
+            room.await_state("lab1", "unreachable", "waiting for your key: covey up lab1")
+            # Any command brings it the key.
+            room.lab.env["SSH_AUTH_SOCK"] = socket
+            room.await_state("lab1", "ready")
+        finally:
+            hidden.rename(room.fleet.key)
+
+
+@contextmanager
+def _ssh_agent(fleet: Fleet) -> Generator[str]:
+    """A real ssh-agent that holds the key of the fleet; its socket."""
+    socket = str(fleet.client / "agent.sock")
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: Path(socket).exists(), timeout_s=LONG_S)
+        env = {**os.environ, "SSH_AUTH_SOCK": socket}
+        subprocess.run(["ssh-add", "-q", str(fleet.key)], env=env, check=True)
+        yield socket
+    finally:
+        agent.kill()
+        agent.wait()
