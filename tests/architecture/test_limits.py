@@ -20,6 +20,9 @@ LAZY_ROWS = (
     # The root process starts before its client imports what only the loop needs.
     "src/covey/client/engine.py",
     "src/covey/client/private.py",
+    # Few calls use a head elsewhere, or attach; the others do not wait for what that takes.
+    "src/covey/client/reach.py",
+    "src/covey/client/executor.py",
 )
 #: Imported where used: absent on some machines, or dear and rarely needed.
 LAZY_MODULES = frozenset({"uvloop", "ctypes"})
