@@ -21,6 +21,8 @@ from covey.testing.programs import Unavailable, find_program
 
 #: The namespace of the head.
 HEAD = "head"
+#: Longest time that `ip` or `ss` takes, on a starved machine.
+COMMAND_MAX_S = 30.0
 _CLONE_NEWNET = 0x40000000
 #: Kept here by `ip netns add`.
 _NAMED = Path("/run/netns")
@@ -83,7 +85,11 @@ class Network:
         """ADDRESS:PORT of each TCP socket that listens in a namespace."""
         with self.inside(name):
             shown = subprocess.run(
-                ["ss", "-H", "-ltn"], capture_output=True, text=True, check=True, timeout=30
+                ["ss", "-H", "-ltn"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=COMMAND_MAX_S,
             ).stdout
         return [line.split()[3] for line in shown.splitlines()]
 
@@ -147,4 +153,6 @@ def _enter(fd: int) -> None:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=30)
+    subprocess.run(
+        ["ip", *words], check=True, capture_output=True, text=True, timeout=COMMAND_MAX_S
+    )
