@@ -40,7 +40,11 @@ class AgentRecord:
     @property
     def is_here(self) -> bool:
         """Whether it was started on this computer since its last boot."""
-        return self.computer == here.this_computer()
+        ours = here.this_computer()
+        # The name of a computer may change under an agent; its sockets' directory is local.
+        return self.computer == ours or (
+            self.computer.split()[1:] == ours.split()[1:] and Path(self.runtime_dir).is_dir()
+        )
 
     @property
     def is_alive(self) -> bool:

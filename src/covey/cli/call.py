@@ -138,6 +138,8 @@ def command(
             context_settings={"help_option_names": ["-h", "--help"]},
         )(decorated)
         built.params.extend(common_options())
+        # A raw docstring holds click's mark for "as it stands" as two characters.
+        built.help = (built.help or "").replace("\\b\n", "\b\n")
         return built
 
     return made
