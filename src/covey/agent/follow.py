@@ -1,5 +1,6 @@
 """Output of running tasks for those who follow it (`logs -f`, `--lb`)."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,6 +31,8 @@ class Followers:
     def __init__(self, read_output: ReadOutput) -> None:
         self._read_output = read_output
         self._followed: set[tuple[str, int, int]] = set()
+        #: Somebody follows: an idle agent does not wake for nobody.
+        self.are_there = asyncio.Event()
 
     def __bool__(self) -> bool:
         return bool(self._followed)
@@ -38,11 +41,16 @@ class Followers:
         """Somebody begins or ends to follow."""
         key = (action.scheduler, action.job, action.id)
         (self._followed.add if action.on else self._followed.discard)(key)
+        self._note()
 
     def forget(self, action: ForgetJob) -> None:
         """Nobody follows this job any more."""
         job = (action.scheduler, action.job)
         self._followed = {key for key in self._followed if key[:2] != job}
+        self._note()
+
+    def _note(self) -> None:
+        (self.are_there.set if self._followed else self.are_there.clear)()
 
     def news(self, running: Running) -> list[Output]:
         """What the tasks of a chunk wrote since the last look, for those that are followed."""

@@ -321,6 +321,7 @@ class AgentService:
 
     async def _follow(self) -> None:
         while True:
+            await self._followers.are_there.wait()
             await asyncio.sleep(FOLLOW_EVERY_S)
             if self._followers:
                 for running in list(self._running.values()):
