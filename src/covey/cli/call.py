@@ -103,6 +103,10 @@ hosts_file_option = click.option(
     multiple=True,
     help="Machines from a list, CSV, sshloginfile or Ansible inventory (- is standard input).",
 )
+#: For every command that logs in for the first time; the argument is `accept_new_host_keys`.
+accept_new_option = click.option(
+    "--accept-new-host-keys", is_flag=True, help="Take host keys that are not known."
+)
 
 
 def _cluster_names(

@@ -1,16 +1,16 @@
 """`covey doctor`: what is wrong with the way to the machines, and the command that mends it."""
 
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
-from covey.cli.call import Call, command, hosts_file_option, limit_option
+from covey.agent import runtime
+from covey.cli.call import Call, accept_new_option, command, hosts_file_option, limit_option
 from covey.cli.output import counted, has_colour, note, print_json, printable, say
 from covey.client.cluster import files_of
 from covey.fleet.contact import Contact
@@ -41,7 +41,7 @@ _PLAIN = "\033[0m"
 @click.argument("machines", nargs=-1, metavar="[MACHINE]...")
 @hosts_file_option
 @limit_option
-@click.option("--accept-new-host-keys", is_flag=True, help="Take host keys that are not known.")
+@accept_new_option
 def doctor(
     call: Call,
     machines: Sequence[str],
@@ -61,8 +61,8 @@ def doctor(
     settings = call.settings()
     hosts = _hosts(settings, machines, hosts_files, limit)
     is_named = bool(machines or hosts_files or limit)
-    with _own_control_dir() as directory, contact_at(directory) as contact:
-        ssh = Ssh(directory, os.environ, answers=contact)
+    with _own_ssh() as ssh, contact_at(ssh.control_dir) as contact:
+        ssh.answers = contact
         here = [] if is_named else examine_here(settings, ssh, bus_url=settings.nats_url)
         if here and not call.as_json:
             _say_here(here)
@@ -85,10 +85,20 @@ def _examine(
 
 
 @contextmanager
-def _own_control_dir() -> Generator[Path]:
+def _own_ssh() -> Generator[Ssh]:
     """Not that of the cluster: a connection that is up already would hide what is wrong now."""
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=control_base()) as directory:
-        yield Path(directory)
+    # Where paths of sockets are short.
+    environ = dict(os.environ)
+    place = environ if control_base() == runtime.base_dir() else dict[str, str]()
+    runtime.sweep(place)
+    owner = secrets.token_hex(16)
+    own = runtime.create(owner, place)
+    try:
+        # Where we are killed, whoever sweeps next knows our connections by it.
+        yield Ssh(own.path / "s", {**environ, "COVEY_OWNER": owner})
+    finally:
+        runtime.remove(own.path)
+        own.release()
 
 
 def _hosts(

@@ -17,7 +17,6 @@ from covey.client.cluster import files_of
 from covey.client.reach import labels_of
 from covey.core.roster import AgentState
 from covey.errors import FleetError, MachineError, UsageError
-from covey.fleet.host import Host
 from covey.fleet.inventory import read_inventory
 from covey.fleet.limit import select
 from covey.head.lowering import DownOrder, down
@@ -62,7 +61,12 @@ class CallMachines:
 
 @contextmanager
 def machines_of_call(
-    settings: Settings, sshlogins: Sequence[str], hosts_files: Sequence[str], limit: str = ""
+    settings: Settings,
+    sshlogins: Sequence[str],
+    hosts_files: Sequence[str],
+    limit: str = "",
+    *,
+    accepts_new_host_keys: bool = False,
 ) -> Generator[CallMachines]:
     """The machines that -S, -H and --limit mean, up inside.
 
@@ -91,7 +95,8 @@ def machines_of_call(
         return
     with _ended_by_signals():
         try:
-            failed = _bring_up(settings, absent)
+            order = UpOrder(hosts=absent, accepts_new_host_keys=accepts_new_host_keys)
+            failed = _bring_up(settings, order)
             kept = tuple(name for name in names if name not in failed)
             ours = any(host.name not in known for host in absent)
             yield CallMachines(kept, failed, ends_with_call=ours)
@@ -113,14 +118,14 @@ def _ready(settings: Settings, known: set[str]) -> set[str]:
     return {str(one["name"]) for one in machines if one["state"] == AgentState.READY}
 
 
-def _bring_up(settings: Settings, hosts: tuple[Host, ...]) -> dict[str, str]:
+def _bring_up(settings: Settings, order: UpOrder) -> dict[str, str]:
     failed: dict[str, str] = {}
 
     def hear(machine: Raised) -> None:
         if machine.error is not None:
             failed[machine.name] = machine.error.message.removeprefix(f"{machine.name}: ")
 
-    up(settings, UpOrder(hosts=hosts), hear)
+    up(settings, order, hear)
     return failed
 
 

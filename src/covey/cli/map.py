@@ -61,7 +61,13 @@ def run_map(argv: list[str]) -> int:
         # Dear, and rarely asked for.
         from covey.cli.for_call import machines_of_call
 
-        found = machines_of_call(settings, plan.sshlogin, plan.hosts_file, plan.limit)
+        found = machines_of_call(
+            settings,
+            plan.sshlogin,
+            plan.hosts_file,
+            plan.limit,
+            accepts_new_host_keys=plan.accept_new_host_keys,
+        )
         with found as machines:
             machines.check()
             for name, why in machines.failed.items():

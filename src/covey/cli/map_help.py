@@ -52,6 +52,7 @@ When and where:
   -S, --sshlogin HOSTS   on these machines (8/pi@rack,lab2); who is not up is
                          brought up for this call, and taken down after it
   -H, --slf FILE         the same for a list of machines
+  --accept-new-host-keys  take host keys of those that are not known
   --limit PATTERN        only on these: 'lab*,!lab3,@pis'
   --wd, --workdir DIR    run in DIR (default: on this machine the current
                          directory, elsewhere a directory for each task)

@@ -31,6 +31,7 @@ FLAGS = {
     "--spreadstdin": "pipe",
     "--no-run-if-empty": "no_run_if_empty",
     "--here": "here",
+    "--accept-new-host-keys": "accept_new_host_keys",
     "--json": "as_json",
     "--quiet": "quiet",
     "--help": "help",

@@ -82,6 +82,7 @@ class MapPlan:
     #: Machines to run on, brought up for the call where they are not up.
     sshlogin: tuple[str, ...] = ()
     hosts_file: tuple[str, ...] = ()
+    accept_new_host_keys: bool = False
     #: Only these of them, or of the cluster.
     limit: str = ""
     name: str = ""

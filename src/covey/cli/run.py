@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from covey.cli.call import Call, command, hosts_file_option, limit_option
+from covey.cli.call import Call, accept_new_option, command, hosts_file_option, limit_option
 from covey.cli.duration import parse_duration
 from covey.cli.for_call import CallMachines, machines_of_call
 from covey.cli.foreign import ForeignCommand, split_words
@@ -54,6 +54,7 @@ _CHOICES = (
         help="On these (8/pi@rack,lab2); who is not up is brought up for this call.",
     ),
     hosts_file_option,
+    accept_new_option,
 )
 
 Chosen = dict[str, Any]
@@ -109,7 +110,13 @@ def run(call: Call, words: Sequence[str], **chosen: Any) -> int:
     asked = read_order(before, behind, project=chosen["project"], env=chosen["env"])
     if asked.note and not call.as_json:
         note(f"covey: {asked.note}")
-    found = machines_of_call(settings, chosen["sshlogins"], chosen["hosts_files"], chosen["limit"])
+    found = machines_of_call(
+        settings,
+        chosen["sshlogins"],
+        chosen["hosts_files"],
+        chosen["limit"],
+        accepts_new_host_keys=chosen["accept_new_host_keys"],
+    )
     with found as machines:
         if only is not None:
             machines = machines.among(only)

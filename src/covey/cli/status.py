@@ -109,10 +109,12 @@ def _show(call: Call, settings: Settings, answer: dict[str, Any], limit: str) ->
     )
     for origin, names in _slot_origins(machines).items():
         say(f"slots of {', '.join(names)}: {origin}")
-    forged = int(answer["forged"]) + sum(int(machine.get("forged", 0)) for machine in machines)
+    forged = int(answer.get("forged", 0)) + sum(
+        int(machine.get("forged", 0)) for machine in machines
+    )
     if forged:
         say(f"{counted(forged, 'message')} with a wrong signature, not obeyed: logs/head.log")
-    stale = int(answer["stale"]) + sum(int(machine.get("stale", 0)) for machine in machines)
+    stale = int(answer.get("stale", 0)) + sum(int(machine.get("stale", 0)) for machine in machines)
     if stale:
         say(f"{counted(stale, 'message')} that came late or again, not obeyed")
     for line in cast("list[str]", answer.get("notes") or []):

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from covey.cli.call import Call, command, hosts_file_option, limit_option
+from covey.cli.call import Call, accept_new_option, command, hosts_file_option, limit_option
 from covey.cli.offer import host_names
 from covey.cli.output import counted, note, print_json, printable, say
 from covey.cli.raise_lines import MachineLines, summary_of
@@ -55,7 +55,7 @@ covey up --local 4 --slots 1
 @click.option("--rollback", is_flag=True, help="Take the covey that machines ran before.")
 @click.option("--no-start", is_flag=True, help="Send the archive, start nothing.")
 @click.option("--ask-password", is_flag=True, help="Log in by password once, copy your key there.")
-@click.option("--accept-new-host-keys", is_flag=True, help="Take host keys that are not known.")
+@accept_new_option
 def up(call: Call, hosts: Sequence[str], **chosen: Any) -> int:
     """Bring up a cluster: a bus, a head here, and an agent on each machine.
 

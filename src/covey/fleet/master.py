@@ -18,7 +18,7 @@ from covey.fleet.host import Host
 
 #: ssh makes a master's socket under a name that is 17 bytes longer, and 107 is what systems take.
 SOCKET_PATH_MAX_BYTES = 90
-#: Of which so many are behind the base directory: `/doctor-12345678/0123456789ab`.
+#: Of which so many are behind the base directory: `/0123456789abcdef/s/0123456789ab`.
 CONTROL_NAME_MAX_BYTES = 32
 #: ssh itself gives up connecting and greeting after this time.
 CONNECT_MAX_S = 10

@@ -14,6 +14,7 @@ from tests.fleets import a_fleet
 
 from covey.testing.cluster import Lab
 from covey.testing.sshd import Fleet
+from covey.testing.waiting import wait_until
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "schemas" / "doctor.json"
 
@@ -170,3 +171,21 @@ def test_an_ssh_agent_that_is_gone_is_said(covey: Lab, lab: Fleet):
     covey.env["SSH_AUTH_SOCK"] = str(covey.directory / "gone.sock")
     found = looked(covey)["here"]["ssh-agent"]
     assert (found["state"], "ssh-add" in found["remedy"]) == ("warning", True)
+
+
+def test_what_a_doctor_that_was_killed_left_goes_with_the_next_call(covey: Lab, lab: Fleet):
+    # Short: sockets lie in it.
+    runtime = lab.directory / "rt"
+    runtime.mkdir(mode=0o700)
+    covey.env["XDG_RUNTIME_DIR"] = str(runtime)
+    with lab["lab1"].frozen():
+        call = covey.start("doctor", "lab1", "lab2")
+        wait_until(
+            lambda: any(path.is_socket() for path in runtime.rglob("s/*")),
+            describe=lambda: (call.err, sorted(runtime.rglob("*"))),
+        )
+        call.kill()
+        assert covey.processes()
+        assert covey("doctor", "lab2").returncode == 0
+        assert covey.processes() == []
+    assert list(runtime.rglob("s/*")) == []

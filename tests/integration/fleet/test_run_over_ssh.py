@@ -74,6 +74,19 @@ def test_map_runs_on_the_machines_that_are_named(covey: Lab, far: Fleet):
     _nothing_stays(covey, far)
 
 
+@pytest.mark.parametrize("words", [("run", "-S", "lab1", "--"), ("map", "-S", "lab1")])
+def test_unknown_host_keys_are_taken_where_that_is_said(
+    covey: Lab, far: Fleet, words: tuple[str, ...]
+):
+    far["lab1"].forget_host_key()
+    name, *rest = words
+    items = [":::", "1"] if name == "map" else []
+    refused = covey(*words, "echo hi", *items)
+    assert "host key is not known here" in refused.stdout + refused.stderr
+    done = covey(name, "--accept-new-host-keys", *rest, "echo hi", *items)
+    assert (done.returncode, "hi" in done.stdout.split()) == (0, True), done.stderr
+
+
 def test_what_was_up_before_stays_up(covey: Lab, far: Fleet):
     up = covey("up", "lab1")
     assert up.returncode == 0, up.stderr
