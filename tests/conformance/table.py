@@ -44,7 +44,7 @@ ROWS = tuple(
             ("audit log and its analysis", "S"),
             ("web view", "R"),
             ("split, process, combine", "A"),
-            ("code travels to machines that know nothing", "A F", "other machines"),
+            ("code travels to machines that know nothing", "A F"),
             ("states and retries of a task", "A", "preferring another machine"),
             ("least-loaded scheduling", "A"),
             ("item queue over plain ssh", "P"),

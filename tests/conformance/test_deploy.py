@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,31 @@ def test_the_line_that_is_run_at_boot_brings_everything_back(tmp_path: Path) -> 
         # The machine that stayed on kept its agent.
         assert room.agent("lab2") == agents[1]
         assert room.agent("lab1") != agents[0]
+
+
+@pytest.mark.row(19)
+def test_functions_and_the_modules_they_need_travel_to_machines_with_nothing_but_an_agent(
+    tmp_path: Path,
+):
+    with room_of(tmp_path, count=2) as room:
+        room.up("1/lab1", "1/lab2")
+        (room.lab.directory / "beside.py").write_text(
+            "import os\n\n\ndef where(n):\n    return os.environ['COVEY_MACHINE'], n * n\n"
+        )
+        (room.lab.directory / "program.py").write_text(
+            "import covey, beside\n"
+            "factor = 10\n"
+            "with covey.Executor() as executor:\n"
+            "    print({place for place, _ in executor.map(beside.where, range(40))}"
+            " <= {'lab1', 'lab2'})\n"
+            "    print(sum(executor.map(lambda n: factor * beside.where(n)[1], range(4))))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, str(room.lab.directory / "program.py")],
+            env=room.lab.env,
+            capture_output=True,
+            text=True,
+            timeout=LONG_S,
+            check=False,
+        )
+        assert done.stdout.splitlines() == ["True", "140"], done.stderr

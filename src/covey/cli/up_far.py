@@ -26,6 +26,8 @@ from covey.settings import Settings
 #: Looking for a program there, or making one runnable.
 LOOK_MAX_S = 30.0
 _FILE_OPTIONS = ("-H", "--hosts-file")
+#: Options of `up` whose value names no machine to be brought up.
+_VALUE_OPTIONS = ("--limit", "--slots")
 
 
 def up_far(head: str, settings: Settings, argv: Sequence[str]) -> int:
@@ -99,10 +101,21 @@ def _with_files(connection: Connection, found: Probe, argv: Sequence[str]) -> li
         path = value if is_joined else next(words_left, "")
         there += ["-H", _sent(connection, found, path)]
         names_any = True
-    is_bare = all(word.startswith("-") for word in argv[1:]) and "--local" not in argv
-    if is_bare and not names_any and not os.environ.get("COVEY_HOSTS"):
+    if not _names_machines(argv[1:]) and not names_any and not os.environ.get("COVEY_HOSTS"):
         there += _with_config(connection, found)
     return there
+
+
+def _names_machines(argv: Sequence[str]) -> bool:
+    """Whether a command line of `up` says which machines, without its lists."""
+    before = ""
+    for word in argv:
+        if word.partition("=")[0] == "--local":
+            return True
+        if not word.startswith("-") and before not in _VALUE_OPTIONS:
+            return True
+        before = word
+    return False
 
 
 def _with_config(connection: Connection, found: Probe) -> list[str]:

