@@ -3,7 +3,8 @@
 Below the working directory of the agent, for a project P:
 
     data/P/          COVEY_DATA: what was pushed before
-    output/P/        COVEY_OUTPUT: what is new or changed here afterwards is brought back
+    output/P/        COVEY_OUTPUT: what is new or changed here afterwards is brought back; noted
+                     when it is made (`agent.outputs`)
 
 The script is in `bin/P/` of the agent's own directory, replaced when its bytes differ.
 Links are not followed, and nothing is moved.
@@ -18,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from covey.agent.outputs import Notes
 from covey.agent.spawning import NOT_RUNNABLE, CannotStart
 from covey.model.errand import (
     GATHER_FILES_MAX,
@@ -47,7 +49,9 @@ class LaidOut:
     made: list[bytes] = field(default_factory=list[bytes])
 
 
-def lay_out(errand: Errand, workdir: str, scripts: str, shell: bytes) -> LaidOut:
+def lay_out(
+    errand: Errand, workdir: str, scripts: str, shell: bytes, notes: Notes | None = None
+) -> LaidOut:
     """Make all that the errand needs; its script comes below `scripts`.
 
     Raises:
@@ -60,7 +64,7 @@ def lay_out(errand: Errand, workdir: str, scripts: str, shell: bytes) -> LaidOut
     try:
         os.makedirs(at, exist_ok=True)
         if errand.project:
-            _lay_out_project(laid, at, os.fsencode(errand.project))
+            _lay_out_project(laid, top, os.fsencode(errand.project), notes or Notes(""))
         laid.argv = _argv(errand, os.fsencode(scripts), shell)
     except OSError as error:
         where = os.fsdecode(error.filename or at)
@@ -96,17 +100,13 @@ def gather(laid: LaidOut) -> Gathered:
     return Gathered(tuple(files), tuple(left), left_count, left_bytes, laid.output)
 
 
-def _lay_out_project(laid: LaidOut, top: bytes, project: bytes) -> None:
+def _lay_out_project(laid: LaidOut, workdir: str, project: bytes, notes: Notes) -> None:
     _check_name(project)
+    top = os.fsencode(workdir)
     laid.env[b"COVEY_PROJECT"] = project
     laid.env[b"COVEY_DATA"] = os.path.join(top, b"data", project)
     laid.env[b"COVEY_OUTPUT"] = laid.output = os.path.join(top, b"output", project)
-    for directory in (os.path.dirname(laid.output), laid.output):
-        try:
-            os.mkdir(directory)
-            laid.made.insert(0, directory)
-        except FileExistsError:
-            continue
+    laid.made = [*map(os.fsencode, notes.make(workdir, ["output", os.fsdecode(project)]))]
     laid.before = {name: _stamp(found) for name, _, found in _files(laid.output)}
 
 

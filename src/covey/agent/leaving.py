@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from covey.agent import made, persist, proctree, record, runtime
+from covey.agent import made, outputs, persist, proctree, record, runtime
 from covey.agent.machine import Answer, cache_of
 from covey.agent.record import AgentRecord
 from covey.bus.record import start_time
@@ -37,8 +37,14 @@ def stop(cluster: str, agent: str) -> Answer:
     return Answer("stopped", agent=agent, pid=found.pid, incarnation=found.incarnation)
 
 
+def held(cluster: str, agent: str) -> Answer:
+    """What the tasks of the agent wrote: what `erase` would remove."""
+    found = outputs.held(cache_of(cluster) / agent)
+    return Answer("listed", agent=agent, held=tuple(found))
+
+
 def purge(cluster: str, agent: str) -> Answer:
-    """`stop`, and then remove all that is left of covey here.
+    """`stop`, and then remove all that is left of covey here; what tasks wrote stays.
 
     What belongs to other agents that share this home stays, for their own purge.
 
@@ -46,7 +52,34 @@ def purge(cluster: str, agent: str) -> Answer:
         BootstrapFailed: as `stop`, or something cannot be removed.
     """
     stop(cluster, agent)
+    _purge(cluster, agent)
+    return Answer("purged", agent=agent)
+
+
+def erase(cluster: str, agent: str) -> Answer:
+    """`purge`, and remove what the tasks of the agent wrote into directories that were made then.
+
+    Raises:
+        BootstrapFailed: as `purge`. The notes are kept then, for another time.
+    """
+    stop(cluster, agent)
+    directory = cache_of(cluster) / agent
+    found = tuple(outputs.held(directory))
+    try:
+        outputs.remove(directory)
+    except OSError as error:
+        where = f"{error.filename or directory}: {error.strerror}"
+        raise BootstrapFailed(
+            f"what tasks wrote cannot be removed: {where}",
+            remedy="make it writable there (chmod -R u+w), then again",
+        ) from error
+    _purge(cluster, agent)
+    return Answer("purged", agent=agent, held=found)
+
+
+def _purge(cluster: str, agent: str) -> None:
     cache = cache_of(cluster)
+    outputs.remove_empty(cache / agent)
     shutil.rmtree(cache / agent, ignore_errors=True)
     is_last = not list(cache.glob(f"*/{record.NAME}"))
     dirs = made.noted(cache / made.NAME)
@@ -56,7 +89,6 @@ def purge(cluster: str, agent: str) -> Answer:
     left = cache if is_last else cache / agent
     if left.exists():
         raise BootstrapFailed(f"{left} cannot be removed", remedy=f"remove it there: {left}")
-    return Answer("purged", agent=agent)
 
 
 def end(found: AgentRecord) -> None:

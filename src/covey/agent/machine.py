@@ -6,6 +6,7 @@
                              <agent>/agent.json        the agent: process, runtime directory
                              <agent>/agent.log         its log, with a quota
                              <agent>/command           runs the verbs: sh command stop
+                             <agent>/noted             what tasks wrote where (`agent.outputs`)
                              <agent>/packages-<digest> an environment with the user's packages
     /tmp/covey-<uid>/<incarnation>/                    runtime directory: sockets, captures, lock
 
@@ -18,6 +19,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from covey.agent.outputs import Held
+
 #: Begins the line of the answer.
 ANSWER_MARK = "covey-answer: "
 #: An agent that has not met its bus for so long ends by itself, unless it is persistent.
@@ -28,8 +31,8 @@ ARCHIVE_GONE = "the archive that its agent runs from is gone"
 
 #: started: it was. running: it ran already, from the same archive, with the same key. outdated: it
 #: runs from another archive, or would not come back after a reboot, and was left alone. absent:
-#: there is none. stopped, purged: as asked. failed: see `Answer.problem`.
-State = Literal["started", "running", "outdated", "absent", "stopped", "purged", "failed"]
+#: there is none. stopped, purged, listed: as asked. failed: see `Answer.problem`.
+State = Literal["started", "running", "outdated", "absent", "stopped", "purged", "listed", "failed"]
 STATES: tuple[str, ...] = get_args(State)
 
 
@@ -83,6 +86,8 @@ class Answer:
     is_persistent: bool = False
     #: What the user should know: where something is because the home is on a network, …
     notes: tuple[str, ...] = ()
+    #: Of `held`: what tasks wrote there; of `erase`: what was removed of it.
+    held: tuple[Held, ...] = ()
     #: What could not be done, as a sentence ("" = all was), and what to do about it.
     problem: str = ""
     remedy: str = ""
@@ -115,6 +120,7 @@ def read_answer(output: bytes) -> Answer | None:
     if plain is None or plain.get("state") not in STATES:
         return None
     plain["notes"] = tuple(plain.get("notes", ()))
+    plain["held"] = tuple(Held(**one) for one in plain.get("held", ()))
     return Answer(**known(plain, Answer))
 
 

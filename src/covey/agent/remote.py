@@ -5,6 +5,7 @@
 
     start            an order on standard input; again: says that the agent runs
     look, stop, purge CLUSTER AGENT
+    held, erase CLUSTER AGENT    what tasks wrote; purge that too
     boot CLUSTER AGENT    start what `--persist` keeps for after a reboot
 """
 
@@ -82,7 +83,13 @@ def _run(verb: str, words: list[str]) -> Answer:
         return start(order)
     if verb == "boot":
         return start(persist.kept_order(*words), is_boot=True)
-    verbs = {"look": look, "stop": leaving.stop, "purge": leaving.purge}
+    verbs = {
+        "look": look,
+        "stop": leaving.stop,
+        "held": leaving.held,
+        "purge": leaving.purge,
+        "erase": leaving.erase,
+    }
     if verb not in verbs or len(words) != 2:
         raise BootstrapFailed(f"no verb {verb!r} of {', '.join(['start', *verbs])}")
     return verbs[verb](*words)

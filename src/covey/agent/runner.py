@@ -25,6 +25,7 @@ from covey.agent.capture import Capture
 from covey.agent.errand import gather, lay_out
 from covey.agent.frames import HEAD, STRIKES_AT, Work
 from covey.agent.outbox import FLUSH_S, Outbox, raise_fd
+from covey.agent.outputs import Notes
 from covey.agent.proctree import TERM_GRACE_S
 from covey.agent.spawning import NOT_RUNNABLE, CannotStart, Spawner
 from covey.errors import DecodeError
@@ -42,8 +43,6 @@ TRIM_EVERY_S = 0.25
 SWEEP_MAX_S = 5.0
 #: A longer item is not put into COVEY_ITEM: the kernel refuses one variable over 128 KiB.
 ITEM_MAX_BYTES = 64 * 1024
-#: Directories of tasks come and go below a few that are shared: so often one is made again.
-DIRECTORY_TRIES_MAX = 100
 #: Below the working directory of a machine of its own: directories of tasks.
 _TASKS = "covey"
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
@@ -87,6 +86,7 @@ class Runner:
         self._rusage: struct_rusage | None = None
         #: Where we are, as far as we know.
         self._place: str | None = None
+        self._notes: Notes | None = None
 
     def prepare(self, context: CommandContext) -> Callable[[Work], None]:
         """Reads the template of a context: what runs its chunks."""
@@ -105,6 +105,8 @@ class Runner:
         if self._capture is None:
             self._capture = Capture(work.capture_dir)
             self._capture.announce(self._page)
+        if self._notes is None:
+            self._notes = Notes(work.cache_dir)
         env = ready.env | {os.fsencode(k): os.fsencode(v) for k, v in work.env.items()}
         env[b"COVEY_SLOT"] = env[b"PARALLEL_JOBSLOT"] = b"%d" % work.slot
         self._place = None
@@ -150,13 +152,15 @@ class Runner:
         if ready.cwd:
             self._enter(ready.cwd)
             return self._command(ready, work, number, argv, env, stdin, report)
-        place = _own_directory(work, index)
-        self._enter(place)
+        notes = self._notes or Notes("")
+        place = _own_directory(work, index, notes)
         try:
+            self._enter(place)
             return self._command(ready, work, number, argv, env, stdin, report)
         finally:
             self._place = None
             _leave_empty(place)
+            notes.settle()
 
     def _errand(
         self,
@@ -169,12 +173,14 @@ class Runner:
     ) -> int:
         """Lays an errand out, runs it, and gathers what it wrote."""
         scripts = work.cache_dir or work.workdir
-        laid = lay_out(errand, work.workdir, scripts, ready.spawner.shell)
+        notes = self._notes or Notes("")
+        laid = lay_out(errand, work.workdir, scripts, ready.spawner.shell, notes)
         self._enter(laid.cwd)
         try:
             return self._command(ready, work, number, laid.argv, laid.env | env, None, report)
         finally:
             report.value = encode_gathered(gather(laid))
+            notes.settle()
 
     def _enter(self, directory: str) -> None:
         if directory == self._place:
@@ -324,21 +330,15 @@ def _signal_tree(leader: int, number: int) -> None:
     proctree.signal_all(proctree.descendants(os.getpid()), number)
 
 
-def _own_directory(work: Work, index: int) -> str:
+def _own_directory(work: Work, index: int, notes: Notes) -> str:
     """The directory of one task; made here. In somebody's home all of them are in `covey`."""
-    top = work.workdir if work.here else os.path.join(work.workdir, _TASKS)
-    path = os.path.join(top, f"job{work.job}", f"{work.ids[index]}.{work.ns[index]}")
-    for _ in range(DIRECTORY_TRIES_MAX):
-        try:
-            os.makedirs(path, mode=0o700, exist_ok=True)
-        except FileNotFoundError:
-            # Another slot has just removed its parent, which was empty.
-            continue
-        except OSError:
-            # Entering it says why.
-            break
-        break
-    return path
+    names = [f"job{work.job}", f"{work.ids[index]}.{work.ns[index]}"]
+    if not work.here:
+        names.insert(0, _TASKS)
+    # If it cannot be made, entering it says why.
+    with suppress(OSError):
+        notes.make(work.workdir, names, 0o700)
+    return os.path.join(work.workdir, *names)
 
 
 def _leave_empty(path: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from covey.cli.call import Call, command, limit_option
+from covey.cli.consent import check_can_ask, with_consent
 from covey.cli.offer import machine_names
-from covey.cli.output import counted, note, print_json, printable, say
+from covey.cli.output import counted, note, print_json, printable, say, size
 from covey.client.cluster import files_of
 from covey.errors import UsageError
 from covey.fleet.host import Host
@@ -26,34 +27,57 @@ from covey.settings import Settings
 covey down
 covey down lab3
 covey down --purge
+covey down --purge --data
 covey --cluster lab down
 """,
 )
 @click.argument("hosts", nargs=-1, metavar="[HOST]...", shell_complete=machine_names)
 @limit_option
 @click.option("--purge", is_flag=True, help="Remove archives, caches, logs, environments too.")
+@click.option("--data", is_flag=True, help="With --purge: what tasks wrote too; asks for YES.")
+@click.option("--yes", is_flag=True, help="With --data: do not ask.")
 @click.option("--now", is_flag=True, help="Kill; nothing gets time to end by itself.")
-def down(call: Call, hosts: Sequence[str], limit: str, purge: bool, now: bool) -> int:
+def down(
+    call: Call, hosts: Sequence[str], limit: str, *, purge: bool, data: bool, yes: bool, now: bool
+) -> int:
     """Stop the cluster: its agents, their tasks, ssh connections, the head and the bus.
 
     Nothing of it is left running anywhere. The ledger stays, so `jobs`, `show` and `logs` still
     answer, and archives stay on machines, so that the next `up` is quick; --purge removes what
     covey put there. What was pushed to machines and what tasks wrote is never touched.
 
+    Unless --data is given: it lists what would go, and asks for YES. These are the directories that
+    covey made there for projects (output/P) and for tasks, with all that is in them; not what was
+    there before, and not what tasks wrote elsewhere. After a purge without --data nobody knows any
+    more which ones these were.
+
     With HOST or --limit only these machines leave and the cluster stays; tasks that ran there run
     elsewhere. A machine that cannot be reached is named, with what to do, and the command ends with
     1. When the cluster is not up, it says so and ends with 0.
     """
-    return take_down(call, _order(call.settings(), hosts, limit, purge=purge, now=now))
+    if data and not purge:
+        raise UsageError("--data goes with --purge only: covey down --purge --data")
+    order = _order(call.settings(), hosts, limit, purge=purge, now=now)
+    return take_down(call, replace(order, is_data=data), asks=data and not yes)
 
 
-def take_down(call: Call, order: DownOrder) -> int:
-    """Take down what the order says, and tell; the exit code."""
+def take_down(
+    call: Call, order: DownOrder, *, asks: bool = False, even_if_none: bool = False
+) -> int:
+    """Take down what the order says, and tell; the exit code.
+
+    asks: lists first what tasks wrote (see `with_consent`).
+    """
     settings = call.settings()
+    if asks:
+        check_can_ask()
     if not settings.state_dir.is_dir():
         return _stop(call, settings, order)
     with contact_at(files_of(settings).control_dir(), asks_password=False) as contact:
-        return _stop(call, settings, replace(order, contact=contact))
+        order = replace(order, contact=contact)
+        if asks:
+            order = with_consent(settings, order, even_if_none=even_if_none)
+        return _stop(call, settings, order)
 
 
 @command("shutdown_local", examples="covey shutdown_local")
@@ -103,7 +127,8 @@ def _named(
 def _stop(call: Call, settings: Settings, order: DownOrder) -> int:
     def show(machine: Lowered) -> None:
         if not machine.is_stopped and not call.as_json:
-            note(f"covey: {machine.name} was not reached: {printable(machine.why)}")
+            failed = "" if machine.was_reached else " was not reached"
+            note(f"covey: {machine.name}{failed}: {printable(machine.why)}")
 
     done = lower(settings, order, show)
     stays = order.only is not None
@@ -112,7 +137,8 @@ def _stop(call: Call, settings: Settings, order: DownOrder) -> int:
     elif stays:
         stopped = [machine.name for machine in done.machines if machine.is_stopped]
         if stopped:
-            say(f"left: {', '.join(stopped)}")
+            removed = f" ({_removed(done)})" if order.is_data else ""
+            say(f"left: {', '.join(stopped)}{removed}")
     elif not done.was_up and not done.machines:
         note(f"covey: cluster {settings.cluster} is not up")
     else:
@@ -123,8 +149,15 @@ def _stop(call: Call, settings: Settings, order: DownOrder) -> int:
 def _counts(done: Down, order: DownOrder) -> str:
     missed = sum(not machine.is_stopped for machine in done.machines)
     parts = [f"{counted(len(done.machines) - missed, 'machine')} purged"] if order.is_purge else []
+    parts += [_removed(done)] if order.is_data else []
     parts += [f"{missed} not reached"] if missed else []
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _removed(done: Down) -> str:
+    held = [one for machine in done.machines for one in machine.removed]
+    files = counted(sum(one.files for one in held), "file")
+    return f"{files} of tasks removed, {size(sum(one.size_bytes for one in held))}"
 
 
 def _print_json(settings: Settings, done: Down, *, is_up: bool) -> None:
@@ -134,5 +167,11 @@ def _print_json(settings: Settings, done: Down, *, is_up: bool) -> None:
         if not machine.is_stopped
     ]
     names = [machine.name for machine in done.machines]
-    value = {"was_up": done.was_up, "machines": names, "not_reached": missed}
+    removed = {
+        machine.name: [printable(one.path) for one in machine.removed]
+        for machine in done.machines
+        if machine.removed
+    }
+    value: dict[str, Any] = {"was_up": done.was_up, "machines": names, "not_reached": missed}
+    value |= {"data_removed": removed} if removed else {}
     print_json({"cluster": settings.cluster, "up": is_up, **value})

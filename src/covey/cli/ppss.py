@@ -2,16 +2,16 @@
 
 import copy
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from covey.cli.call import Call, command
+from covey.cli.consent import confirmed
 from covey.cli.down import take_down
 from covey.cli.join import join
-from covey.cli.output import note, print_json, say
+from covey.cli.output import print_json, say
 from covey.cli.up import bring_up
 from covey.errors import UsageError
 from covey.fleet.host import Host
@@ -20,8 +20,6 @@ from covey.head.lowering import DownOrder
 
 #: What PPSS calls its list of options, and we covey.toml.
 CONFIG_DEFAULT = "covey.toml"
-#: What is typed to let `erase` go on.
-YES = "YES"
 
 _config = click.option(
     "-C",
@@ -62,7 +60,7 @@ def config(
         raise UsageError("say which machines — for example: covey config lab1 lab2")
     found = read_inventory(hosts, nodes).hosts
     path = Path(config_file)
-    if path.exists() and not force and not _confirmed(f"{path} is there. Write over it?"):
+    if path.exists() and not force and not confirmed(f"{path} is there. Write over it?"):
         raise UsageError(f"{path} is there already: --force writes over it")
     path.write_text(toml_of(found, user, slots), encoding="utf-8")
     if call.as_json:
@@ -85,15 +83,20 @@ def start(call: Call, config_file: str) -> int:
     return bring_up(call, [], _files(config_file), no_start=False)
 
 
-@command("erase", examples="covey erase\ncovey erase --yes")
+@command("erase", examples="covey erase\ncovey erase --yes\ncovey erase --data")
+@click.option("--data", is_flag=True, help="What tasks wrote too: it is listed first.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def erase(call: Call, yes: bool) -> int:
+def erase(call: Call, *, data: bool, yes: bool) -> int:
     """Stop the cluster and remove what covey put onto machines: the same as `down --purge`.
 
-    Asks for YES first, as PPSS did. What was pushed there and what tasks wrote stays.
+    Asks for YES first, as PPSS did. What was pushed there and what tasks wrote stays; with --data
+    the directories that covey made for tasks and projects go too, as with `down --purge --data`.
     """
+    if data:
+        order = DownOrder(is_purge=True, is_data=True)
+        return take_down(call, order, asks=not yes, even_if_none=True)
     question = "This stops the cluster and removes covey from all machines."
-    if not yes and not _confirmed(question):
+    if not yes and not confirmed(question):
         raise UsageError("nothing was erased: type YES, or give --yes")
     return take_down(call, DownOrder(is_purge=True))
 
@@ -138,13 +141,3 @@ def _files(config_file: str) -> list[str]:
             f"there is no {config_file}; write one with: covey config -C {config_file}"
         )
     return [config_file] if config_file else []
-
-
-def _confirmed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        # Piped in, as `yes YES | covey erase`; without anything it is no.
-        note(f"{question} Type {YES} to go on:")
-        return sys.stdin.readline().strip() == YES
-    sys.stderr.write(f"{question} Type {YES} to go on: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip() == YES

@@ -35,6 +35,8 @@ START_MAX_S = 60.0
 PACKAGES_MAX_S = 1800.0
 #: Stopping one takes up to the grace that its tasks get.
 STOP_MAX_S = 60.0
+#: Counting or removing what tasks wrote there, perhaps many files on a network home.
+DATA_MAX_S = 1800.0
 
 #: Tried in this order where the inventory names no Python.
 PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
@@ -223,24 +225,28 @@ def look(connection: Connection, cluster: str, agent: str) -> Answer:
     return _verb(connection, cluster, agent, "look")
 
 
-def purge(connection: Connection, cluster: str, agent: str, archive: Archive) -> Answer:
-    """End the agent and remove all that covey put there; what is the user's stays.
+def purge(
+    connection: Connection, cluster: str, agent: str, archive: Archive, *, is_data: bool = False
+) -> Answer:
+    """End the agent and remove all that covey put there.
+
+    is_data: what its tasks wrote too (`Answer.held` tells what); else that stays.
 
     Raises:
         BootstrapFailed: something could not be removed.
         ConnectFailed: as `Connection.run`.
     """
-    done = _run_verb(connection, cluster, agent, "purge")
-    answer = read_answer(done.out)
-    if answer is None or (answer.state != "absent" and answer.problem != ARCHIVE_GONE):
-        return _answer(connection.host, "purge", done)
-    # Whatever is left there is found by the verb only: an archive that is gone is sent once more.
-    found = probe(connection, cluster)
-    send_archive(connection, found, archive)
-    command = [found.executable, "-P", f"{found.cache}/{archive.name}", "--on-machine", "purge"]
-    line = " ".join(map(shlex.quote, [*command, cluster, agent]))
-    done = connection.run(line, timeout_s=STOP_MAX_S)
-    return _answer(connection.host, "purge", done)
+    return _verb_anyhow(connection, cluster, agent, "erase" if is_data else "purge", archive)
+
+
+def held(connection: Connection, cluster: str, agent: str, archive: Archive) -> Answer:
+    """What the tasks of the agent wrote there (`Answer.held`).
+
+    Raises:
+        BootstrapFailed: the machine did not answer sensibly.
+        ConnectFailed: as `Connection.run`.
+    """
+    return _verb_anyhow(connection, cluster, agent, "held", archive)
 
 
 # ---------------------------------------------------------------- inside
@@ -248,6 +254,28 @@ def purge(connection: Connection, cluster: str, agent: str, archive: Archive) ->
 
 def _verb(connection: Connection, cluster: str, agent: str, verb: str) -> Answer:
     return _answer(connection.host, verb, _run_verb(connection, cluster, agent, verb))
+
+
+def _verb_anyhow(
+    connection: Connection, cluster: str, agent: str, verb: str, archive: Archive
+) -> Answer:
+    """A verb, also where the archive that it would run from is gone: it is sent once more."""
+    done = _run_verb(connection, cluster, agent, verb)
+    answer = read_answer(done.out)
+    if answer is None or (answer.state != "absent" and answer.problem != ARCHIVE_GONE):
+        return _answer(connection.host, verb, done)
+    if answer.state == "absent" and verb == "held":
+        return answer
+    # Whatever else is left there is found by the verb only.
+    found = probe(connection, cluster)
+    send_archive(connection, found, archive)
+    command = [found.executable, "-P", f"{found.cache}/{archive.name}", "--on-machine", verb]
+    line = " ".join(map(shlex.quote, [*command, cluster, agent]))
+    return _answer(connection.host, verb, connection.run(line, timeout_s=_limit_s(verb)))
+
+
+def _limit_s(verb: str) -> float:
+    return DATA_MAX_S if verb in ("held", "erase") else STOP_MAX_S
 
 
 def _run_verb(connection: Connection, cluster: str, agent: str, verb: str) -> Done:
@@ -258,7 +286,7 @@ def _run_verb(connection: Connection, cluster: str, agent: str, verb: str) -> Do
         f"if [ -f {path} ]; then exec sh {path} {verb} {cluster} {agent}; fi; "
         f"echo; echo {shlex.quote(nothing)}"
     )
-    return connection.run(f"exec sh -c {shlex.quote(script)}", timeout_s=STOP_MAX_S)
+    return connection.run(f"exec sh -c {shlex.quote(script)}", timeout_s=_limit_s(verb))
 
 
 def _answer(host: Host, step: str, done: Done) -> Answer:

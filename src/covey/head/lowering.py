@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from covey.agent import persist, runtime
+from covey.agent import outputs, persist, runtime
+from covey.agent.outputs import Held
 from covey.client.client import HeadClient
 from covey.client.cluster import ClusterFiles, Machine, Trace, files_of
-from covey.errors import CoveyError, MachineError, UsageError
+from covey.errors import BootstrapFailed, CoveyError, MachineError, UsageError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap
 from covey.fleet.contact import Contact, log_in
@@ -43,6 +44,8 @@ class DownOrder:
     hosts: tuple[Host, ...] = ()
     #: Archives, caches, logs, environments, units too.
     is_purge: bool = False
+    #: With it: what tasks wrote into directories that were made for them, too.
+    is_data: bool = False
     #: Kill at once, ask nobody.
     is_now: bool = False
     #: Who answers the questions of ssh; None: nobody does, and nothing is asked.
@@ -57,6 +60,10 @@ class Lowered:
     is_stopped: bool
     #: Why it was not, and what to do.
     why: str = ""
+    #: It answered; something could not be done there.
+    was_reached: bool = False
+    #: What was removed of what tasks wrote.
+    removed: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,30 @@ def take_down(settings: Settings) -> Down:
     return _Lowering(settings, files_of(settings), DownOrder(), _ignore).run()
 
 
+def local_names(files: ClusterFiles, order: DownOrder) -> list[str]:
+    """Virtual machines that it takes down; with `is_data` also those that left something."""
+    known = [m.name for m in files.machines() if m.kind == "local"]
+    if order.only is not None:
+        return [name for name in known if name in order.only]
+    if not order.is_data:
+        return known
+    noted = sorted(path.parent.name for path in files.dir.glob(f"machines/*/{outputs.NAME}"))
+    return [*known, *(name for name in noted if name not in known)]
+
+
+def hosts_to_stop(files: ClusterFiles, order: DownOrder) -> list[Host]:
+    """Machines over ssh that it takes down; also those that an earlier one could not reach."""
+    known = [m for m in files.machines() if m.host is not None and m.kind == "ssh"]
+    if order.only is not None:
+        named = [m.host for m in known if m.host is not None and m.name in order.only]
+        return [*named, *order.hosts]
+    hosts = {m.name: m.host for m in known if m.host is not None}
+    for trace in files.traces():
+        if trace.is_running or order.is_purge:
+            hosts.setdefault(trace.host.name, trace.host)
+    return list(hosts.values())
+
+
 def _ignore(_: Lowered) -> None:
     """Nobody listens."""
 
@@ -109,8 +140,8 @@ class _Lowering:
             self._stop_remote(list(self.order.hosts))
             return Down(head_is_up(self.settings.state_dir), tuple(self.done))
         was_up = processes.stop_head(self.settings, self.files, is_now=self.order.is_now)
-        self._stop_local([m.name for m in known if m.kind == "local"])
-        self._stop_remote(self._hosts_to_stop(known))
+        self._stop_local(local_names(self.files, self.order))
+        self._stop_remote(hosts_to_stop(self.files, self.order))
         processes.stop_bus(self.settings, self.files)
         # What an `up` that was killed had begun, and agents that were killed left, is nobody's.
         runtime.sweep()
@@ -144,31 +175,45 @@ class _Lowering:
     def _stop_local(self, names: list[str]) -> None:
         def end(name: str) -> Lowered:
             processes.end_agent(self.files, name, is_now=self.order.is_now)
-            return Lowered(name, is_stopped=True)
+            if not self.order.is_purge:
+                return Lowered(name, is_stopped=True)
+            try:
+                return Lowered(name, is_stopped=True, removed=self._purge_local(name))
+            except OSError as error:
+                why = f"{error.filename}: {error.strerror}"
+                return Lowered(name, is_stopped=False, why=why, was_reached=True)
 
         with ThreadPoolExecutor(processes.STARTS_AT_ONCE) as pool:
             for lowered in pool.map(end, names):
                 self._tell(lowered)
 
-    # ------------------------------------------------------------ over ssh
+    def _purge_local(self, name: str) -> tuple[Held, ...]:
+        directory = self.files.machine_dir(name)
+        found = tuple(outputs.held(directory))
+        if self.order.is_data:
+            outputs.remove(directory)
+        outputs.remove_empty(directory)
+        shutil.rmtree(directory / "bin", ignore_errors=True)
+        if not outputs.held(directory):
+            shutil.rmtree(directory / outputs.NAME, ignore_errors=True)
+        for empty in (directory / "work", directory):
+            with suppress(OSError):
+                empty.rmdir()
+        return found if self.order.is_data else ()
 
-    def _hosts_to_stop(self, known: list[Machine]) -> list[Host]:
-        """Machines of the cluster, and those that an earlier one could not reach."""
-        hosts = {m.name: m.host for m in known if m.host is not None and m.kind == "ssh"}
-        for trace in self.files.traces():
-            if trace.is_running or self.order.is_purge:
-                hosts.setdefault(trace.host.name, trace.host)
-        return list(hosts.values())
+    # ------------------------------------------------------------ over ssh
 
     def _stop_remote(self, hosts: list[Host]) -> None:
         if not hosts:
             return
 
-        def done(host: Host, result: bool | MachineError) -> None:
+        def done(host: Host, result: tuple[Held, ...] | MachineError) -> None:
             if isinstance(result, MachineError):
-                self._tell(Lowered(host.name, is_stopped=False, why=_why(host, result)))
+                was_reached = isinstance(result, BootstrapFailed)
+                why = _why(host, result)
+                self._tell(Lowered(host.name, is_stopped=False, why=why, was_reached=was_reached))
             else:
-                self._tell(Lowered(host.name, is_stopped=True))
+                self._tell(Lowered(host.name, is_stopped=True, removed=result))
 
         results = fan_out(
             hosts, self._stop_one, address_of=lambda host: (host.address, host.port), on_result=done
@@ -180,18 +225,22 @@ class _Lowering:
         }
         self._write_traces({host.name for host in hosts}, failed)
 
-    def _stop_one(self, host: Host) -> bool:
+    def _stop_one(self, host: Host) -> tuple[Held, ...]:
         connection = self.ssh.connection(host)
+        cluster, is_data = self.settings.cluster, self.order.is_data
+        removed: tuple[Held, ...] = ()
         try:
             log_in(connection, self.order.contact, timeout_s=OPEN_MAX_S)
             if self.order.is_purge:
-                bootstrap.purge(connection, self.settings.cluster, host.name, archives.current())
+                archive = archives.current()
+                done = bootstrap.purge(connection, cluster, host.name, archive, is_data=is_data)
+                removed = done.held
                 self.purged.add(host.name)
             else:
-                bootstrap.stop(connection, self.settings.cluster, host.name)
+                bootstrap.stop(connection, cluster, host.name)
         finally:
             connection.close()
-        return True
+        return removed
 
     def _write_traces(self, asked: set[str], failed: set[str]) -> None:
         def change(there: list[Trace]) -> list[Trace]:
@@ -207,6 +256,10 @@ class _Lowering:
 
     def _purge_here(self) -> None:
         """Logs, and the archives that are sent; the ledger and what tasks wrote stay."""
+        for directory in self.files.dir.glob("machines/*"):
+            # Of virtual machines of before.
+            with suppress(OSError):
+                self._purge_local(directory.name)
         shutil.rmtree(self.files.dir / "logs", ignore_errors=True)
         shutil.rmtree(archives.default_cache(), ignore_errors=True)
         with suppress(OSError):
@@ -218,11 +271,13 @@ class _Lowering:
 
 
 def _why(host: Host, error: CoveyError) -> str:
-    reason, _ = explained(error)
+    reason, remedy = explained(error)
+    if isinstance(error, BootstrapFailed):
+        return f"{reason} — {remedy}" if remedy else reason
     return (
         f"{reason} — its agent ends by itself when it has had no bus for a day; when it can be"
         f" reached: covey down {host.name}"
     )
 
 
-__all__ = ["Down", "DownOrder", "Lowered", "down", "take_down"]
+__all__ = ["Down", "DownOrder", "Lowered", "down", "hosts_to_stop", "local_names", "take_down"]

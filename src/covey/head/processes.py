@@ -209,6 +209,7 @@ def _start_agent(settings: Settings, files: ClusterFiles, machine: Machine) -> b
         workdir=machine.directory,
         runtime_dir=str(made.path),
         bus=bus_order(files, machine.name),
+        cache_dir=str(files.machine_dir(machine.name)),
         lock_fds=(made.lock_fd,),
     )
     logs = files.dir / "logs"

@@ -1,21 +1,17 @@
 """`covey up` and a machine that it has never met: on a real terminal, and without one."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.fleets import a_fleet
+from tests.integration.fleet.on_terminal import OnTerminal
 
 from covey.testing.cluster import Lab
 from covey.testing.sshd import Fleet
-from covey.testing.waiting import wait_until
 
-#: Longest time to anything that is awaited, on a starved machine.
-WAIT_MAX_S = 100.0
 #: Each brings machines up and down; half a minute on a starved machine.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -31,57 +27,6 @@ def covey(tmp_path: Path, lab: Fleet) -> Generator[Lab]:
     with Lab(tmp_path, {**lab.env, "SSH_AUTH_SOCK": "", "HOME": str(tmp_path)}) as here:
         yield here
         here("down", "--purge")
-
-
-class OnTerminal:
-    """A command whose terminal we hold the other end of."""
-
-    def __init__(self, covey: Lab, *words: str) -> None:
-        self.ours, theirs = os.openpty()
-        name = os.ttyname(theirs)
-        # The first terminal that the leader of a session opens is its own.
-        take = 'exec <>"$0" >&0 2>&1; exec "$@"'
-        self.process = subprocess.Popen(
-            ["sh", "-c", take, name, sys.executable, "-m", "covey", *words],
-            stdin=subprocess.DEVNULL,
-            env=covey.env,
-            cwd=covey.directory,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        os.set_blocking(self.ours, False)
-        self._shown = b""
-
-    @property
-    def shown(self) -> str:
-        """What is on the screen."""
-        try:
-            while data := os.read(self.ours, 65536):
-                self._shown += data
-        except OSError:
-            pass
-        return self._shown.decode(errors="replace")
-
-    def await_text(self, text: str) -> None:
-        wait_until(lambda: text in self.shown, describe=lambda: self.shown, timeout_s=WAIT_MAX_S)
-
-    def type(self, text: str) -> None:
-        os.write(self.ours, text.encode())
-
-    def end(self) -> int:
-        wait_until(
-            # What it writes is read on: a full terminal would hold it up.
-            lambda: (self.shown, self.process.poll())[1] is not None,
-            describe=lambda: self.shown,
-            timeout_s=WAIT_MAX_S,
-        )
-        return self.process.returncode
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.ours)
 
 
 def test_up_shows_the_fingerprint_on_a_terminal_and_takes_a_yes(covey: Lab, lab: Fleet):
