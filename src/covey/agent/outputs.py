@@ -25,7 +25,7 @@ COUNT_MAX = 100_000
 TRIES_MAX = 100
 
 #: A directory of one task: `job7/12.1`.
-_OF_TASK = re.compile(r"/job[0-9]+/[0-9]+\.[0-9]+$")
+_OF_TASK = re.compile(r"/job[0-9]+/[0-9]+\.[0-9]+(?:-[0-9]+)?$")
 _NOTES_MODE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 

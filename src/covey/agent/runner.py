@@ -45,6 +45,8 @@ SWEEP_MAX_S = 5.0
 ITEM_MAX_BYTES = 64 * 1024
 #: Below the working directory of a machine of its own: directories of tasks.
 _TASKS = "covey"
+#: Directories of tasks of the same job number, task and attempt.
+_SAME_NAMES_MAX = 1000
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
 _FAILED = int(OutcomeState.FAILED)
 _TIMED_OUT = int(OutcomeState.TIMED_OUT)
@@ -332,13 +334,17 @@ def _signal_tree(leader: int, number: int) -> None:
 
 def _own_directory(work: Work, index: int, notes: Notes) -> str:
     """The directory of one task; made here. In somebody's home all of them are in `covey`."""
-    names = [f"job{work.job}", f"{work.ids[index]}.{work.ns[index]}"]
-    if not work.here:
-        names.insert(0, _TASKS)
+    name = f"{work.ids[index]}.{work.ns[index]}"
+    above = [f"job{work.job}"] if work.here else [_TASKS, f"job{work.job}"]
+    path = os.path.join(work.workdir, *above, name)
     # If it cannot be made, entering it says why.
     with suppress(OSError):
-        notes.make(work.workdir, names, 0o700)
-    return os.path.join(work.workdir, *names)
+        for number in range(2, _SAME_NAMES_MAX):
+            if path in notes.make(work.workdir, [*above, os.path.basename(path)], 0o700):
+                break
+            # Two clusters may use one account, and both have a job 1.
+            path = os.path.join(os.path.dirname(path), f"{name}-{number}")
+    return path
 
 
 def _leave_empty(path: str) -> None:

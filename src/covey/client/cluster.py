@@ -1,6 +1,7 @@
 """The files of a cluster that stays up: who is in it, keys, where its bus and its head are.
 
 <state>/cluster.json       machines: name, slots, directory
+<state>/archives.json      archives that machines were given
 <state>/head.json          the head: pid, start time, term, incarnation
 <state>/keys/tls/          certificates of our bus (0600): see `bus.authority`
 <state>/keys/submit        whoever can read it may submit (0600)
@@ -43,6 +44,10 @@ HEAD = "head"
 
 #: Beside the passwords of bus users; no machine can have such a name.
 _URL = "bus.url"
+
+
+#: Archives of which a cluster remembers that its machines had them (`up --rollback`).
+ARCHIVES_NOTED_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,18 @@ class ClusterFiles:
     def machine_dir(self, name: str) -> Path:
         """Directory of a virtual machine; of one over ssh, what is known here of it."""
         return self.dir / "machines" / name
+
+    def archives(self) -> list[str]:
+        """File names of the archives that machines were given, the last one first."""
+        found = (_read_json(self.dir / "archives.json") or {}).get("given", [])
+        return [str(name) for name in found]
+
+    def note_archive(self, name: str) -> None:
+        """Machines are given this archive now."""
+        before = self.archives()
+        if before[:1] != [name]:
+            given = [name, *(other for other in before if other != name)][:ARCHIVES_NOTED_MAX]
+            write_private(self.dir / "archives.json", json.dumps({"given": given}) + "\n")
 
     # ------------------------------------------------------------ secrets
 

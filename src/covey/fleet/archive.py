@@ -115,10 +115,10 @@ def current(cache: Path | None = None) -> Archive:
         return _current(default_cache() if cache is None else cache)
 
 
-def earlier(cache: Path | None = None) -> list[Archive]:
-    """What the cache holds beside the newest, newest first (for `up --rollback`)."""
+def every(cache: Path | None = None) -> list[Archive]:
+    """What the cache holds, newest first (for `up --rollback`)."""
     cache = default_cache() if cache is None else cache
-    return [_opened(path) for path in _held(cache)[1:]]
+    return [_opened(path) for path in _held(cache)]
 
 
 # ---------------------------------------------------------------- inside

@@ -200,13 +200,16 @@ class _Raising:
         self.note = "; ".join(filter(None, (self.note, note)))
 
     def _archive(self) -> Archive:
+        history = self.files.archives()
         if not self.order.is_rollback:
-            return archives.current()
-        archives.current()
-        before = archives.earlier()
-        if not before:
-            raise UsageError("--rollback: there is no archive of an earlier covey here")
-        return before[0]
+            chosen = archives.current()
+        else:
+            earlier = {one.path.name: one for one in archives.every()}
+            chosen = next((earlier[name] for name in history[1:] if name in earlier), None)
+            if chosen is None:
+                raise UsageError("--rollback: there is no archive of an earlier covey here")
+        self.files.note_archive(chosen.path.name)
+        return chosen
 
     # ------------------------------------------------------------ virtual machines
 

@@ -53,7 +53,7 @@ def offered(shell: CommandLine, *words: str) -> list[str]:
 def test_bash_completes_commands(shell: CommandLine) -> None:
     assert offered(shell, "covey", "") == list(COMMANDS)
     assert offered(shell, "covey", "sh") == ["show", "shutdown_local"]
-    assert offered(shell, "covey", "--json", "jo") == ["jobs", "joblog"]
+    assert offered(shell, "covey", "--json", "jo") == ["jobs", "joblog", "join"]
 
 
 def test_bash_completes_options(shell: CommandLine) -> None:

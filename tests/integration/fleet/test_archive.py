@@ -65,4 +65,4 @@ def test_archives_of_earlier_versions_are_kept_for_a_while(tmp_path: Path) -> No
     with contextlib.suppress(FileNotFoundError):
         (tmp_path / "archive.json").unlink()
     assert building.current(tmp_path).digest == first.digest
-    assert len(building.earlier(tmp_path)) == building.KEPT
+    assert len(building.every(tmp_path)) == building.KEPT + 1
