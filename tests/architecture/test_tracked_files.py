@@ -10,7 +10,6 @@ _FORBIDDEN = re.compile(
     "|".join(
         (
             "/" + r"work/(?:main|shared)\b",
-            "/" + r"tmp/brief\b",
             "/" + r"root/\.pyenv",
             "/" + r"opt/(?:pypi|wheels)\b",
             "find" + r"-links\s*=",
