@@ -27,6 +27,8 @@ ATTEMPT_MAX_S = 2.0
 TUNNEL_LOOK_S = 0.05
 #: `close` gives what is buffered this long.
 CLOSE_MAX_S = 1.0
+#: How often a task that connects is cancelled, until it has ended.
+CANCEL_EVERY_S = 0.2
 
 
 class NatsBus:
@@ -180,8 +182,10 @@ class NatsBus:
         """Send what is buffered for at most a second, then disconnect. Never raises."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+            # Asked again, should the handshake in which it may be have swallowed it (P2).
+            while not keeper.done():
+                keeper.cancel()
+                await asyncio.wait([keeper], timeout=CANCEL_EVERY_S)
         conn, self._conn = self._conn, None
         if conn is None:
             return
