@@ -18,16 +18,17 @@ from covey.model.errand import (
 )
 from covey.model.template import Template
 
-_texts = st.text(st.characters(exclude_characters="\0"), max_size=20)
+#: Every string that the system can hand over: any bytes but NUL.
+_texts = st.binary(max_size=20).map(
+    lambda raw: raw.replace(b"\0", b"").decode("utf-8", "surrogateescape")
+)
 _errands = st.builds(
     Errand,
     argv=st.lists(st.binary(max_size=20), max_size=4).map(tuple),
     line=st.binary(max_size=20),
     script_name=st.binary(max_size=20),
     script=st.binary(max_size=200),
-    project=_texts.map(lambda text: text.encode("utf-8", "surrogateescape")).map(
-        lambda raw: raw.decode("utf-8", "surrogateescape")
-    ),
+    project=_texts,
     env=st.dictionaries(_texts, _texts, max_size=3),
     is_python=st.booleans(),
 )
