@@ -20,11 +20,11 @@ from covey.client.cluster import files_of
 from covey.client.feed import Deliver, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.private import AGENT
-from covey.client.pythons import machines_for
+from covey.client.pythons import shape_of_call
 from covey.core.events import Added, AgentKnown, CancelAsked, Event, Opened, PeerGone, Shaped
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, NotUp, StartFailed
-from covey.model.job import JobSpec, RetryPolicy, Shape
+from covey.model.job import JobSpec, RetryPolicy
 from covey.model.reference import is_reference, make_reference, read_reference
 from covey.scheduler.service import SchedulerService
 from covey.wire.messages import Output
@@ -268,13 +268,7 @@ class Dispatcher:
     def _shape(self, job: _Job, context: str, options: Options) -> int:
         number = len(job.shapes) + 1
         job.shapes[context, options] = number
-        terms = Shape(
-            kind="callable",
-            context=context,
-            slots=options.cpus,
-            time_limit_s=options.time_limit_s,
-            machines=machines_for(self._feed, context),
-        )
+        terms = shape_of_call(self._feed, context, options)
         self._service.handle(Shaped(job.number, number, terms))
         return number
 

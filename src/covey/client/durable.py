@@ -20,9 +20,9 @@ from covey.client.feed import Deliver, Entry, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.head_job import HeadJob
 from covey.client.jobs import JobOrder, outcomes
-from covey.client.pythons import machines_for
+from covey.client.pythons import shape_of_call
 from covey.errors import CoveyError, JobCancelled, JobNotFound, JobRejected, UsageError
-from covey.model.job import JobSpec, RetryPolicy, Shape
+from covey.model.job import JobSpec, RetryPolicy
 from covey.model.task import OutcomeState
 from covey.scheduler.rows import OutcomeRow
 
@@ -232,14 +232,7 @@ class DurableDispatcher:
             await job.put(self._feed.contexts[context])
             self._sent_contexts.add(context)
         number = len(self._shapes) + 1
-        terms = Shape(
-            kind="callable",
-            context=context,
-            slots=options.cpus,
-            time_limit_s=options.time_limit_s,
-            machines=machines_for(self._feed, context),
-        )
-        await job.shape(number, terms)
+        await job.shape(number, shape_of_call(self._feed, context, options))
         self._shapes[context, options] = number
         return number
 

@@ -10,11 +10,23 @@ import pickle
 
 from covey.agent.elsewhere import holds_code, this_python
 from covey.client.cluster import ClusterFiles, Machine, files_of
-from covey.client.feed import Feed
+from covey.client.feed import Feed, Options
 from covey.model.context import CallContext, decode_context
+from covey.model.job import Shape
 
 #: What functions that differ with each call travel behind: code is among the arguments.
 _CALL = pickle.dumps(operator.call, 5)
+
+
+def shape_of_call(feed: Feed, context: str, options: Options) -> Shape:
+    """What calls of the function of a context need."""
+    return Shape(
+        kind="callable",
+        context=context,
+        slots=options.cpus,
+        time_limit_s=options.time_limit_s,
+        machines=machines_for(feed, context),
+    )
 
 
 def machines_for(feed: Feed, digest: str) -> tuple[str, ...]:

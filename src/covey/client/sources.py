@@ -4,14 +4,18 @@ What is installed (standard library, site-packages) does not travel: it is there
 the inventory brings it.
 """
 
+import os
 import sys
 import sysconfig
+from functools import cache, lru_cache
 from pathlib import Path
 
 from covey.errors import Unpicklable
 
 #: Sources of one program, in bytes: beyond that it should be installed on the machines.
 SOURCES_MAX_BYTES = 8 * 1024 * 1024
+#: Modules of the program whose source is kept in memory.
+SOURCES_KEPT_MAX = 512
 
 _INSTALLED = tuple(
     str(Path(path).resolve())
@@ -37,7 +41,8 @@ def program_modules() -> dict[str, tuple[bool, bytes]]:
         if _is_installed(path):
             continue
         try:
-            source = Path(path).read_bytes()
+            found_at = os.stat(path)
+            source = _source(path, found_at.st_mtime_ns, found_at.st_size)
         except OSError:
             continue
         size += len(source)
@@ -51,6 +56,13 @@ def program_modules() -> dict[str, tuple[bool, bytes]]:
     return found
 
 
+@lru_cache(SOURCES_KEPT_MAX)
+def _source(path: str, _changed_ns: int, _size: int) -> bytes:
+    # A closure travels with each call: its program is not read from the disk each time.
+    return Path(path).read_bytes()
+
+
+@cache
 def _is_installed(path: str) -> bool:
     real = str(Path(path).resolve())
     return (

@@ -20,7 +20,6 @@ from covey.agent.machine import (
     read_answer,
 )
 from covey.errors import BootstrapFailed
-from covey.files.mounts import is_network
 from covey.fleet.archive import Archive
 from covey.fleet.host import Host
 from covey.fleet.probing import PROBE, RECEIVE
@@ -109,11 +108,6 @@ class Probe:
     #: Why nothing can be started there, as a sentence ("" = nothing speaks against it).
     problem: str = ""
     remedy: str = ""
-
-    @property
-    def is_home_network(self) -> bool:
-        """Whether the home lies on another machine, or may."""
-        return is_network(self.home_fs)
 
 
 def probe(connection: Connection, cluster: str) -> Probe:

@@ -1,18 +1,8 @@
 """Names of things: each id is a type of its own and safe as one token of a bus subject."""
 
 import re
-from typing import NewType
 
 from covey.settings import NAME_PATTERN
-
-#: The name of a cluster; `default` unless the user says otherwise.
-ClusterName = NewType("ClusterName", str)
-#: An agent: a slug of its machine's name, unique in its cluster.
-AgentId = NewType("AgentId", str)
-#: A scheduler: `head`, or a random token for the one inside a client.
-SchedulerId = NewType("SchedulerId", str)
-#: A job, counted from 1; unique with its scheduler.
-JobId = NewType("JobId", int)
 
 
 def is_token(text: str) -> bool:

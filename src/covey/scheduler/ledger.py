@@ -128,11 +128,6 @@ class Ledger:
         return ledger
 
     @property
-    def backlog_rows(self) -> int:
-        """Rows that wait to be written."""
-        return self._queued_rows
-
-    @property
     def is_behind(self) -> bool:
         """So much waits that the service should take nothing more in until it is less."""
         return self._queued_rows > BACKLOG_ROWS_MAX
