@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
+
 
 class JobState(StrEnum):
     """Life of a job; the transition table is `core.scheduler.JOB_TRANSITIONS`."""
@@ -88,6 +90,15 @@ class Shape:
     may_wait: bool = True
     #: Only these agents may run it; () = any.
     machines: tuple[str, ...] = ()
+    #: Only agents whose machine has all of these labels (the inventory's groups); () = any.
+    labels: tuple[str, ...] = ()
+    #: Never on these agents, by name or `@label`.
+    avoid: tuple[str, ...] = ()
+    #: At most one task of the job at once on one agent (anti-affinity among its own tasks).
+    is_spread: bool = False
+    #: Where no slot is free, it may stop a running task of lower priority; that one starts again
+    #: later, and its start does not count.
+    may_preempt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +116,14 @@ class JobSpec:
     start_delay_s: float = 0.0
     #: Shapes by number, from 1. More may be added while the job is open.
     shapes: tuple[Shape, ...] = ()
+    #: Where its tasks go: a name of `model.policy.POLICIES`.
+    policy: str = DEFAULT_POLICY
+    #: d, the probes or reservations per task (real-valued, at least 1); 0 = less as load rises.
+    probe_ratio: float = DEFAULT_PROBE_RATIO
+    #: When the last pending task is granted, the reservations that are left are taken back.
+    has_cancellation: bool = True
+    #: False: the policy as in the paper. One task per claim, no standing reservations, no grant
+    #: on credit (protocol.md rule 9).
+    is_multi_get: bool = True
     #: What only the client reads again: command line, template, working directory, output options…
     client: dict[str, object] = field(default_factory=dict[str, object])

@@ -22,6 +22,9 @@ from covey.wire.messages import TAGS, Frame, Message
 #: A header longer than this is refused before it is parsed: batches are capped far below.
 HEADER_MAX_BYTES = 4 * 1024 * 1024
 
+#: Fields of a JobSpec that an older ledger does not have.
+_ADDED_LATER = ("policy", "probe_ratio", "has_cancellation", "is_multi_get")
+
 _TAG_OF = {cls: tag for tag, cls in TAGS.items()}
 
 
@@ -60,8 +63,8 @@ _BY_CLASS = {cls: _Layout(cls, tag) for cls, tag in _TAG_OF.items()}
 _BY_TAG = {layout.tag: layout for layout in _BY_CLASS.values()}
 _SHAPE_NAMES = [f.name for f in fields(Shape)]
 _read_shape = attrgetter(*_SHAPE_NAMES)
-#: The only one of them that is a list on the wire and a tuple here.
-_MACHINES = _SHAPE_NAMES.index("machines")
+#: Those of them that are a list on the wire and a tuple here.
+_TUPLES = [_SHAPE_NAMES.index(name) for name in ("machines", "labels", "avoid")]
 
 
 def encode(frame: Frame) -> bytes:
@@ -109,8 +112,9 @@ def decode(data: bytes) -> Frame:
 
 def _shape(values: list[Any]) -> Shape:
     known = values[: len(_SHAPE_NAMES)]
-    if len(known) > _MACHINES:
-        known[_MACHINES] = tuple(known[_MACHINES])
+    for at in _TUPLES:
+        if at < len(known):
+            known[at] = tuple(known[at])
     return Shape(*known)
 
 
@@ -152,6 +156,10 @@ def spec_to_wire(spec: JobSpec) -> dict[str, Any]:
         "start_delay_s": spec.start_delay_s,
         "shapes": [list(_read_shape(shape)) for shape in spec.shapes],
         "client": spec.client,
+        "policy": spec.policy,
+        "probe_ratio": spec.probe_ratio,
+        "has_cancellation": spec.has_cancellation,
+        "is_multi_get": spec.is_multi_get,
     }
 
 
@@ -172,6 +180,7 @@ def spec_from_wire(plain: dict[str, Any]) -> JobSpec:
             start_delay_s=plain["start_delay_s"],
             shapes=tuple(_shape(values) for values in plain["shapes"]),
             client=plain["client"],
+            **{name: plain[name] for name in _ADDED_LATER if name in plain},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DecodeError(f"a job specification cannot be read ({error})") from error

@@ -66,6 +66,10 @@ class Describe:
     terms: Shape
     #: Whose job it is in the fair share between jobs; also JobSpec.name for `status`.
     name: str = ""
+    #: Of the user (`Shape.user`) in the fair share between users.
+    weight: float = 1.0
+    #: False: one task per claim, nothing claimed ahead, no claim on `Finished` (rule 9).
+    is_multi_get: bool = True
 
 
 @dataclass(slots=True)
