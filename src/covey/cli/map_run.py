@@ -65,6 +65,8 @@ class MapRun:
         self._halted_by: tuple[int, int] | None = None
         #: Arguments of tasks that may be running, for --lb --tag.
         self._args: dict[int, list[bytes]] = {}
+        #: The trouble with the head that was told last.
+        self._told = ""
         self._interrupts = 0
         self._interrupted = asyncio.Event()
         self._interrupted_twice = asyncio.Event()
@@ -127,6 +129,8 @@ class MapRun:
                 if page:
                     self._printer.rows(page)
                 self._progress.update(self._counts(), time.monotonic())
+            # The end of the job is recorded, so whoever records is there again.
+            self._tell("")
         except BrokenPipeError:
             # Nobody reads our output any more: like a pipeline, stop without a word.
             await self._job.cancel([])
@@ -135,13 +139,15 @@ class MapRun:
             drawing.cancel()
 
     async def _draw(self) -> None:
-        told = ""
         while True:
             await asyncio.sleep(REDRAW_S)
-            if self._job.trouble != told:
-                told = self._job.trouble
-                self._progress.note(told or "the head answers again")
+            self._tell(self._job.trouble)
             self._progress.update(self._counts(), time.monotonic())
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._told:
+            self._told = trouble
+            self._progress.note(trouble or "the head answers again")
 
     def _count(self, row: OutcomeRow) -> None:
         self._args.pop(row.task, None)

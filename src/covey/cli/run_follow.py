@@ -63,6 +63,8 @@ class _Follower:
         self._is_live = live
         self._ends_with_us = ends_with_us
         self._lines = LiveLines() if live else None
+        #: The trouble with the head that was told last.
+        self._told = ""
         self._interrupts = 0
         self._interrupted = asyncio.Event()
         self._interrupted_twice = asyncio.Event()
@@ -87,7 +89,6 @@ class _Follower:
                 task.cancel()
 
     async def _take(self) -> None:
-        told = ""
         async for page in self._errand.results():
             if page:
                 self._waiting.hide()
@@ -95,10 +96,15 @@ class _Follower:
                 if self._lines is not None:
                     self._lines.rest(result)
                 self._on_result(result)
-            if self._errand.trouble != told:
-                told = self._errand.trouble
-                note(f"covey: {told or 'the head answers again'}")
+            self._tell(self._errand.trouble)
             self._waiting.tell(self._errand.waiting)
+        # All results are recorded, so whoever records is there again.
+        self._tell("")
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._told:
+            self._told = trouble
+            note(f"covey: {trouble or 'the head answers again'}")
 
     def _on_ctrl_c(self) -> None:
         self._interrupts += 1

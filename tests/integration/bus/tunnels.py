@@ -34,12 +34,13 @@ class _Tunnel:
         except asyncio.CancelledError:
             pass
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.wait(pumps)
+            # First the sockets: the tunnel may end, and cancel this task, while it waits below.
             for end in (writer, back):
                 end.transport.abort()
+            for pump in pumps:
+                pump.cancel()
             self._tasks.discard(task)
+            await asyncio.wait(pumps)
 
     async def end(self) -> None:
         """All connections are cut."""
