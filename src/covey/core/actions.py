@@ -43,6 +43,9 @@ class Start:
     ns: list[int]
     #: Seconds from now after which a task is killed (0 = none): of terms, or of the median so far.
     time_limit_s: float = 0.0
+    #: Of a traced shape: when its reservation was queued and claimed (0.0 = bound early), and when
+    #: it was granted; monotonic seconds.
+    stamps: tuple[float, float, float] | None = None
 
 
 @dataclass(slots=True)

@@ -330,7 +330,7 @@ class AgentCore:
                     if peer.recorded(number) is not None
                 ]
             case m.Enqueue():
-                bench.enqueue(peer, message)
+                bench.enqueue(peer, message, now)
             case m.NoTask():
                 bench.no_task(peer, message, now)
             case m.Describe():

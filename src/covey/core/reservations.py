@@ -12,12 +12,17 @@ Taken = tuple[int, list[int], list[int]]
 
 @dataclass(slots=True)
 class Bound:
-    """Tasks granted together and not started. `guess_s`: what each was charged with."""
+    """Tasks granted together and not started. `guess_s`: what each was charged with.
+
+    stamps: of a traced shape, when the reservation was queued and claimed (0.0 = bound early), and
+    when the grant came.
+    """
 
     term: int
     ids: list[int]
     ns: list[int]
     guess_s: float
+    stamps: tuple[float, float, float] | None = None
 
 
 class Work:
@@ -25,7 +30,7 @@ class Work:
 
     level: reservations held. is_standing: claiming does not use them up. is_dormant: the scheduler
     answered that it has no task now and keeps the claim as credit; nothing is claimed until it
-    grants or enqueues anew.
+    grants or enqueues anew. queued_at: since when the reservations wait, kept of a traced shape.
     """
 
     __slots__ = (
@@ -38,6 +43,7 @@ class Work:
         "order",
         "pace",
         "queued",
+        "queued_at",
         "running",
         "scheduler",
         "shape",
@@ -57,6 +63,7 @@ class Work:
         self.is_dormant = False
         self.bound: deque[Bound] = deque()
         self.queued = 0
+        self.queued_at = 0.0
         self.running = 0
         if terms.time_limit_medians > 0:
             self.pace.follow_median()
@@ -88,7 +95,8 @@ class Work:
             self.bound.popleft()
             taken = first
         else:
-            taken = Bound(first.term, first.ids[:most], first.ns[:most], first.guess_s)
+            ids, ns = first.ids[:most], first.ns[:most]
+            taken = Bound(first.term, ids, ns, first.guess_s, first.stamps)
             del first.ids[:most], first.ns[:most]
         self.queued -= len(taken.ids)
         return taken
@@ -128,8 +136,8 @@ class Work:
 
 def _split(bound: Bound, wanted: dict[int, int] | None, term: int) -> tuple[Bound, Bound]:
     """What of a grant is wanted back, and what stays."""
-    gone = Bound(bound.term, [], [], bound.guess_s)
-    stay = Bound(bound.term, [], [], bound.guess_s)
+    gone = Bound(bound.term, [], [], bound.guess_s, bound.stamps)
+    stay = Bound(bound.term, [], [], bound.guess_s, bound.stamps)
     for i, n in zip(bound.ids, bound.ns, strict=True):
         matches = term in (0, bound.term) and (wanted is None or wanted.get(i, -1) in (0, n))
         side = gone if matches else stay

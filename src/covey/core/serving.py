@@ -22,7 +22,9 @@ AHEAD_STEP_S = 0.0002
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """A claim that its scheduler has not answered. `charged_s` is given back then."""
+    """A claim that its scheduler has not answered. `charged_s` is given back then. `queued_at`:
+    since when the reservation had waited.
+    """
 
     work: Work
     at: float
@@ -30,6 +32,7 @@ class Claim:
     slots: int = 0
     charged_s: float = 0.0
     is_void: bool = False
+    queued_at: float = 0.0
 
 
 class Serving:
@@ -96,6 +99,13 @@ class Serving:
     def room(self) -> int:
         """Slots that are free and not held by a claim."""
         return max(0, self.slots.free - self.held)
+
+    def claimed_at(self, scheduler: str, job: int, shape: int) -> tuple[float, float] | None:
+        """When the reservation was queued that is being claimed, and when it was claimed."""
+        claim = self.claims.get(scheduler)
+        if claim is None or (claim.work.job, claim.work.shape) != (job, shape):
+            return None
+        return claim.queued_at, claim.at
 
     def answered(self, scheduler: str, job: int, shape: int, now: float, granted: bool) -> None:
         """The scheduler spoke of this shape (0 = the whole job): no answer to it is owed."""
@@ -335,7 +345,9 @@ class Serving:
         for scheduler, claim in asked.items():
             self.claims[scheduler] = claim
             work = claim.work
+            claim.queued_at = work.queued_at
             if work.is_standing:
+                work.queued_at = claim.at
                 self.renew(work)
             else:
                 work.level -= claim.room

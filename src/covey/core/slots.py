@@ -33,6 +33,8 @@ class Run:
     is_returning: bool = False
     is_struck: bool = False
     is_aside: bool = False
+    #: See `reservations.Bound`.
+    stamps: tuple[float, float, float] | None = None
 
     @property
     def width(self) -> int:
@@ -85,6 +87,7 @@ class SlotTable:
         run = Run(
             work, bound.term, bound.ids, bound.ns, bound.guess_s, slots, now, now, is_aside=not need
         )
+        run.stamps = bound.stamps
         self.runs[slots[0]] = run
         key = work.scheduler, work.job
         self._of_job[key] = self._of_job.get(key, 0) + 1

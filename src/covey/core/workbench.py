@@ -83,10 +83,12 @@ class Workbench:
             work.terms = message.terms
             self.serving.touch(work)
 
-    def enqueue(self, peer: Peer, message: m.Enqueue) -> None:
+    def enqueue(self, peer: Peer, message: m.Enqueue, now: float) -> None:
         """Set the level of a line. A shape that was not described cannot be served."""
         work = peer.works.get((message.job, message.shape))
         if work is not None:
+            if not work.level or work.is_dormant:
+                work.queued_at = now
             work.is_standing = message.standing
             work.is_dormant = False
             # What takes no slot is granted and never claimed.
@@ -134,6 +136,7 @@ class Workbench:
 
     def grant(self, peer: Peer, message: m.Grant, now: float) -> None:
         """Tasks came: they wait in front, or go back at once if they cannot run here."""
+        claimed = self.serving.claimed_at(peer.name, message.job, message.shape) or (now, 0.0)
         self.serving.answered(peer.name, message.job, message.shape, now, granted=True)
         ids, ns = peer.fresh(message)
         if not ids:
@@ -145,7 +148,8 @@ class Workbench:
         guess_s = work.pace.guess_s * work.terms.slots
         self.policy.charge(work, guess_s * len(ids))
         work.is_dormant = False
-        work.add(Bound(message.term, ids, ns, guess_s))
+        stamps = (*claimed, now) if work.terms.is_traced else None
+        work.add(Bound(message.term, ids, ns, guess_s, stamps))
         self.serving.touch(work)
 
     def give_back(self, peer: Peer, job: int, wanted: dict[int, int] | None) -> None:
@@ -338,6 +342,7 @@ class Workbench:
             ids=run.ids,
             ns=run.ns,
             time_limit_s=limit_s,
+            stamps=run.stamps,
         )
         self.out.append(start)
 

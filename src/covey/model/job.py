@@ -99,6 +99,8 @@ class Shape:
     #: Where no slot is free, it may stop a running task of lower priority; that one starts again
     #: later, and its start does not count.
     may_preempt: bool = False
+    #: Keep when each task was queued, claimed, granted, started and ended (`model.phases`).
+    is_traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,5 +127,9 @@ class JobSpec:
     #: False: the policy as in the paper. One task per claim, no standing reservations, no grant
     #: on credit (protocol.md rule 9).
     is_multi_get: bool = True
+    #: Of its user against the other users in the fair share; whoever accepts the job sets it.
+    weight: float = 1.0
+    #: What no machine of the cluster may ever run waits for one that may; False = it is refused.
+    waits_for_machines: bool = False
     #: What only the client reads again: command line, template, working directory, output options…
     client: dict[str, object] = field(default_factory=dict[str, object])
