@@ -102,7 +102,7 @@ def _order(
     if words:
         only, hosts = _named(settings, words, {machine.name for machine in machines})
     if limit:
-        labels = [(m.name, m.host.labels if m.host else ()) for m in machines]
+        labels = [(m.name, m.labels) for m in machines]
         chosen = select(labels, limit)
         only = tuple(name for name in chosen if only is None or name in only)
     return DownOrder(only, hosts, is_purge=purge, is_now=now)

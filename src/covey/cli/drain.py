@@ -69,7 +69,7 @@ def _names(settings: Settings, machines: Sequence[str], limit: str) -> list[str]
     names = list(dict.fromkeys(machines))
     if limit:
         known = files_of(settings).machines()
-        names += select([(m.name, m.host.labels if m.host else ()) for m in known], limit)
+        names += select([(m.name, m.labels) for m in known], limit)
     return list(dict.fromkeys(names))
 
 

@@ -45,7 +45,7 @@ def limited(settings: Settings, limit: str) -> list[str]:
     machines = files_of(settings).machines()
     if not limit:
         return [machine.name for machine in machines]
-    labels = ((one.name, one.host.labels if one.host is not None else ()) for one in machines)
+    labels = ((one.name, one.labels) for one in machines)
     return select(labels, limit)
 
 

@@ -69,7 +69,7 @@ def _clients(settings: Settings, limit: str) -> list[_Client]:
     if machines:
         names = [machine.name for machine in machines]
         if limit:
-            labels = [(one.name, one.host.labels if one.host else ()) for one in machines]
+            labels = [(one.name, one.labels) for one in machines]
             names = select(labels, limit)
         return [_Client(one.name, one.host) for one in machines if one.name in names]
     hosts = read_inventory().limited(limit).hosts

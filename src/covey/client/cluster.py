@@ -36,6 +36,7 @@ from covey.errors import NotUp
 from covey.fleet.host import Host
 from covey.fleet.master import control_base
 from covey.scheduler import locks
+from covey.scheduler.member import Member
 from covey.settings import Settings
 from covey.wire.signing import KEY_BYTES
 
@@ -65,6 +66,14 @@ class Machine:
     host: Host | None = None
     #: It finishes what it has and gets no more (`covey drain`).
     is_draining: bool = False
+    #: Groups that `up --group` put it into, besides those of its host.
+    groups: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The groups that it is in: `--limit @GROUP` takes it, tasks may need one."""
+        own = self.host.labels if self.host is not None else ()
+        return tuple(dict.fromkeys((*own, *self.groups)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +195,12 @@ class ClusterFiles:
         """The key of one."""
         return _read_secret(self.keys / "agents" / name)
 
-    def far_agents(self) -> list[str]:
-        """The agents whose link to the bus leads over a network."""
-        return [machine.name for machine in self.machines() if machine.kind != "local"]
-
-    def draining_agents(self) -> list[str]:
-        """The agents that finish what they have and get no more."""
-        return [machine.name for machine in self.machines() if machine.is_draining]
+    def members(self) -> dict[str, Member]:
+        """The agents that a scheduler of this cluster works with."""
+        return {
+            m.name: Member(self.agent_key(m.name), m.kind != "local", m.labels, m.is_draining)
+            for m in self.machines()
+        }
 
     def password(self, user: str) -> str:
         """Password of a bus user."""
@@ -340,8 +348,8 @@ def files_of(settings: Settings) -> ClusterFiles:
 
 
 def _machine(plain: dict[str, Any]) -> Machine:
-    host = plain.pop("host", None)
-    return Machine(**plain, host=None if host is None else _host(host))
+    host, groups = plain.pop("host", None), plain.pop("groups", ())
+    return Machine(**plain, groups=tuple(groups), host=None if host is None else _host(host))
 
 
 def _host(plain: dict[str, Any]) -> Host:

@@ -26,6 +26,7 @@ from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, NotUp, StartFailed
 from covey.model.job import JobSpec, RetryPolicy
 from covey.model.reference import is_reference, make_reference, read_reference
+from covey.scheduler.member import Member
 from covey.scheduler.service import SchedulerService
 from covey.wire.messages import Output
 
@@ -120,7 +121,7 @@ class Dispatcher:
         )
         await self._service.start()
         if self._root is not None:
-            self._service.meet({AGENT: self._root.key})
+            self._service.meet({AGENT: Member(self._root.key)})
             self._root.watch(self._on_serving, self._on_root_death)
         up(self)
         try:
@@ -150,8 +151,7 @@ class Dispatcher:
                 f"cluster {settings.cluster} was taken down while tasks were open", cluster=""
             )
         try:
-            self._service.meet(files.agent_keys(), files.far_agents())
-            self._service.drain(files.draining_agents())
+            self._service.meet(files.members())
         except (OSError, ValueError) as error:
             # It is just being changed.
             log.debug("members of the cluster cannot be read: %s", error)

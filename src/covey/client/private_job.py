@@ -21,6 +21,7 @@ from covey.files.blobs import BlobStore
 from covey.scheduler.durable import DurableJobs, LedgerPayloads, LedgerRecorder
 from covey.scheduler.folding import fold
 from covey.scheduler.ledger import Ledger
+from covey.scheduler.member import Member
 from covey.scheduler.reader import LedgerReader
 from covey.scheduler.rows import JobRow, OutcomeRow
 from covey.scheduler.service import SchedulerService
@@ -141,7 +142,7 @@ class PrivateJob:
             next_number=lambda: self.job,
         )
         await self._service.start()
-        self._service.meet({AGENT: self._root.key})
+        self._service.meet({AGENT: Member(self._root.key)})
         self._root.watch(self._on_serving, self._on_root_death)
 
     # ------------------------------------------------------------ DurableJob

@@ -104,7 +104,7 @@ def labels_of(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
     if settings.head:
         return [(name, tuple(labels)) for name, labels in _far(settings).call("machines")]
     machines = files_of(settings).machines()
-    return [(one.name, one.host.labels if one.host is not None else ()) for one in machines]
+    return [(one.name, one.labels) for one in machines]
 
 
 def _far(settings: Settings) -> "FarHead":

@@ -36,6 +36,8 @@ class Peer:
     is_wanted: bool = True
     #: A broken link proves nothing: see `AgentKnown`.
     is_far: bool = False
+    #: Of its machine: see `model.constraint`.
+    labels: tuple[str, ...] = ()
     #: It finishes what it has and is given no more.
     is_draining: bool = False
     opening: int = 0

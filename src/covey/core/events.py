@@ -97,6 +97,8 @@ class AgentKnown:
 
     agent: str
     is_far: bool = False
+    #: Of its machine, for `Shape.labels` and `Shape.avoid`; said again when they change.
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

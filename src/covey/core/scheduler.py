@@ -273,9 +273,10 @@ class SchedulerCore:
 
     def _about_agents(self, event: Event, now: float) -> None:
         match event:
-            case AgentKnown(name, is_far):
+            case AgentKnown(name, is_far, labels):
                 self.roster.know(name, now)
                 self.roster.peers[name].is_far = is_far
+                self.roster.peers[name].labels = labels
             case AgentForgotten(name):
                 if peer := self.roster.peers.get(name):
                     self._recovery.left(peer, "taken down", now, is_forgotten=True)

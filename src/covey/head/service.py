@@ -168,8 +168,7 @@ class Head:
 
     def _meet(self) -> None:
         """Machines came or went, or drain: the scheduler does as cluster.json says."""
-        self._service.meet(self._files.agent_keys(), self._files.far_agents())
-        self._service.drain(self._files.draining_agents())
+        self._service.meet(self._files.members())
         self._tunnels.look()
 
     async def close(self) -> None:

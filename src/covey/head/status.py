@@ -90,7 +90,7 @@ def _reached(machine: Machine) -> dict[str, Any]:
         "kind": machine.kind,
         "login": host.login if host is not None else "",
         "address": host.address if host is not None else "",
-        "groups": list(host.labels) if host is not None else [],
+        "groups": list(machine.labels),
     }
 
 

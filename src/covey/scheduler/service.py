@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -42,6 +42,7 @@ from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, DecodeError, Forged, Stale
 from covey.files.transfer import Fetcher, serve
 from covey.model.reference import is_reference, read_reference
+from covey.scheduler.member import Member
 from covey.scheduler.ports import Payloads, Recorder, Sink
 from covey.settings import INLINE_MAX_BYTES
 from covey.wire.codec import cut
@@ -126,15 +127,20 @@ class SchedulerService:
             lambda is_up: self.handle(BusUp() if is_up else BusDown()),
         )
 
-    def meet(self, keys: Mapping[str, bytes], far: Collection[str] = ()) -> None:
-        """These are the agents and their keys: new ones are asked for a session, gone ones
-        dropped. `far`: those whose bus link leads over a network.
+    def meet(self, members: Mapping[str, Member]) -> None:
+        """These are the agents: new ones are asked for a session, gone ones dropped, and the core
+        hears what changed.
         """
-        for name, key in keys.items():
-            if name not in self._agents:
-                self._agents[name] = self._acquaint(name, key)
-                self.handle(AgentKnown(name, name in far))
-        for name in [known for known in self._agents if known not in keys]:
+        peers = self.core.roster.peers
+        for name, member in members.items():
+            is_new = name not in self._agents
+            if is_new:
+                self._agents[name] = self._acquaint(name, member.key)
+            if is_new or peers[name].labels != member.labels:
+                self.handle(AgentKnown(name, member.is_far, member.labels))
+            if name in peers and peers[name].is_draining is not member.is_draining:
+                self.handle(AgentDraining(name, member.is_draining))
+        for name in [known for known in self._agents if known not in members]:
             self.handle(AgentForgotten(name))
             self._agents.pop(name).fetcher.close()
 
@@ -142,13 +148,7 @@ class SchedulerService:
         """Somebody waits for this agent: ask it for a session now."""
         peer = self.core.roster.peers.get(name)
         if peer is not None and peer.link is None:
-            self.handle(AgentKnown(name, peer.is_far))
-
-    def drain(self, names: Collection[str]) -> None:
-        """These of the agents are to finish what they have; all others take work."""
-        for name, peer in list(self.core.roster.peers.items()):
-            if peer.is_draining is not (name in names):
-                self.handle(AgentDraining(name, name in names))
+            self.handle(AgentKnown(name, peer.is_far, peer.labels))
 
     def facts(self, agent: str) -> dict[str, Any]:
         """What the agent last said of itself and its machine, for `status`."""

@@ -23,7 +23,10 @@ from covey.wire.messages import TAGS, Frame, Message
 HEADER_MAX_BYTES = 4 * 1024 * 1024
 
 #: Fields of a JobSpec that an older ledger does not have.
-_ADDED_LATER = ("policy", "probe_ratio", "has_cancellation", "is_multi_get")
+_ADDED_LATER = (
+    *("policy", "probe_ratio", "has_cancellation", "is_multi_get"),
+    *("weight", "waits_for_machines"),
+)
 
 _TAG_OF = {cls: tag for tag, cls in TAGS.items()}
 
@@ -160,6 +163,8 @@ def spec_to_wire(spec: JobSpec) -> dict[str, Any]:
         "probe_ratio": spec.probe_ratio,
         "has_cancellation": spec.has_cancellation,
         "is_multi_get": spec.is_multi_get,
+        "weight": spec.weight,
+        "waits_for_machines": spec.waits_for_machines,
     }
 
 
