@@ -121,8 +121,17 @@ class Answer:
 
 @dataclass(slots=True)
 class Advanced:
-    """head -> client: the ledger of `job` has rows up to `seq`; the job is in `state`."""
+    """head -> client: the ledger of `job` has rows up to `seq`; the job is in `state`.
+
+    A shared scheduler has no ledger: then the last `len(ids)` of these outcomes are here, reports
+    cut from `body` by `lens` (a large one is a reference, to be asked for with `Fetch`). It keeps
+    them, and sends them again, until a `Watch` says that they came.
+    """
 
     job: int
     seq: int
     state: str
+    ids: list[int] = field(default_factory=list[int])
+    states: list[int] = field(default_factory=list[int])
+    lens: list[int] = field(default_factory=list[int])
+    body: bytes = b""
