@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from covey.fleet.call_settings import config_places
-from covey.fleet.formats_toml import Config, read_bus_table, read_toml
+from covey.fleet.formats_toml import Config, read_bus_table, read_toml, read_users_table
 from covey.fleet.listing import Listing, Place, problems_error
 from covey.fleet.source import read_text, why_untrusted
+from covey.model.users import Users
 
 
 def read_config(env: Mapping[str, str] | None = None, directory: Path | None = None) -> Config:
@@ -30,6 +31,7 @@ def read_config(env: Mapping[str, str] | None = None, directory: Path | None = N
         merged = Config(
             bus={**merged.bus, **one.bus},
             defaults={**merged.defaults, **one.defaults},
+            users=merged.users if one.users is None else one.users,
             listing=one.listing if one.source else merged.listing,
             source=one.source or merged.source,
         )
@@ -65,3 +67,21 @@ def read_bus(env: Mapping[str, str], directory: Path | None = None) -> dict[str,
     if listing.problems:
         raise problems_error(listing)
     return bus
+
+
+def read_users(env: Mapping[str, str] | None = None, directory: Path | None = None) -> Users | None:
+    """The [users] of the nearest file that has any, whatever else is wrong in them; None = none.
+
+    Raises:
+        InventoryError: no TOML, or a [users] that makes no sense.
+    """
+    listing = Listing()
+    for path, name in config_places(os.environ if env is None else env, directory):
+        if not path.is_file() or why_untrusted(path):
+            continue
+        users = read_users_table(read_text(path, name, listing), name, listing)
+        if listing.problems:
+            raise problems_error(listing)
+        if users is not None:
+            return users
+    return None

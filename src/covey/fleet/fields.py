@@ -78,6 +78,11 @@ def read_user(value: object) -> str:
     return text
 
 
+def is_user_name(text: str) -> bool:
+    """Whether somebody may be called so."""
+    return _USER.match(text) is not None
+
+
 def read_port(value: object) -> int:
     """A TCP port."""
     text = _text(value, "port")

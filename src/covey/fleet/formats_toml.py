@@ -4,15 +4,16 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from covey.errors import UsageError
 from covey.fleet.ansible import Groups, read_field
-from covey.fleet.fields import FIELDS, Value, shown
+from covey.fleet.fields import FIELDS, Value, is_user_name, read_weight, shown
 from covey.fleet.limit import select
 from covey.fleet.listing import Listing, Place, Variable
 from covey.fleet.login import read_word
+from covey.model.users import OTHERS, PRIORITY_MAX, PRIORITY_MIN, User, Users
 
 #: A whole file, for the reference page; a test reads it.
 EXAMPLE = """
@@ -32,6 +33,10 @@ workdir = "~/work"
 
 [bus]
 url = "nats://10.0.0.1:4222"
+
+[users]
+alice = {weight = 2, priorities = [0, 10]}
+"*" = {priorities = [-10, 0]}
 """
 #: Key of the top -> (what it says, an example); these tables make the reference page.
 TOP_KEYS = {
@@ -56,9 +61,22 @@ BUS_KEYS = {
         "tls://0.0.0.0:4222",
     ),
 }
+#: Key of a user in [users] -> (what it says, an example).
+USER_KEYS = {
+    "weight": (
+        "Share of slot time against other users who want some at the same time. Not said: 1.",
+        "2",
+    ),
+    "priorities": (
+        f"Lowest and highest priority of this user's jobs, within {PRIORITY_MIN} to"
+        f" {PRIORITY_MAX}; larger is more urgent. A job that asks for none has 0, or the nearest"
+        " that is allowed. Not said: all.",
+        "[0, 10]",
+    ),
+}
 #: What a group or [defaults] may say: all but what is of one machine only.
 SHARED_KEYS = tuple(key for key in FIELDS if key not in ("address", "groups"))
-SECTIONS = ("bus", "defaults", "machines", "groups")
+SECTIONS = ("bus", "defaults", "machines", "groups", "users")
 
 _BUS_FORMS = {
     "url": re.compile(r"(?:nats|tls|ws|wss)://\S+\Z"),
@@ -78,6 +96,8 @@ class Config:
     bus: Mapping[str, str] = field(default_factory=dict[str, str])
     #: [defaults]
     defaults: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    #: [users]; None = there is no such section.
+    users: Users | None = None
     #: Its machines, its groups worked in.
     listing: Listing = field(default_factory=Listing)
     #: The file that names the machines, as shown; "" = none is named.
@@ -96,6 +116,12 @@ def read_bus_table(text: str, source: str, listing: Listing) -> dict[str, str]:
     return {} if table is None else _TomlReader(text, source, listing).read_bus(table)
 
 
+def read_users_table(text: str, source: str, listing: Listing) -> Users | None:
+    """Only the [users] of it; None = there is none."""
+    table = _table_of(text, source, listing)
+    return None if table is None else _TomlReader(text, source, listing).read_users(table)
+
+
 def _table_of(text: str, source: str, listing: Listing) -> Table | None:
     try:
         return tomllib.loads(text)
@@ -105,6 +131,18 @@ def _table_of(text: str, source: str, listing: Listing) -> Table | None:
         reason = reason[:1].lower() + reason[1:]
         listing.bad(Place(source, int(line[1]) if line else 0), f"no TOML: {reason}")
         return None
+
+
+def _priorities(value: object) -> tuple[int, int]:
+    text = shown(value)
+    pair = cast("list[object]", value) if isinstance(value, list) else []
+    whole = [one for one in pair if isinstance(one, int) and not isinstance(one, bool)]
+    if len(pair) == len(whole) == 2 and PRIORITY_MIN <= whole[0] <= whole[1] <= PRIORITY_MAX:
+        return whole[0], whole[1]
+    raise ValueError(
+        f"{text} is no range of priorities — the lowest and the highest, from"
+        f" {PRIORITY_MIN} to {PRIORITY_MAX}, such as [0, 10]"
+    )
 
 
 def _lines_of(text: str) -> dict[tuple[str, ...], int]:
@@ -148,7 +186,8 @@ class _TomlReader:
             self._group(name, self._table(groups, "groups", name))
         found = Listing(notes=self._listing.notes, problems=self._listing.problems)
         self._groups.resolve(found)
-        return Config(bus, defaults, found, self._source if found.entries else "")
+        users = self.read_users(table)
+        return Config(bus, defaults, users, found, self._source if found.entries else "")
 
     def _place(self, *keys: str) -> Place:
         for end in range(len(keys), 0, -1):
@@ -182,6 +221,30 @@ class _TomlReader:
                 # Never repeated: it may hold a password.
                 self._listing.bad(self._place("bus", key), f"{key} is an address such as {example}")
         return bus
+
+    def read_users(self, table: Table) -> Users | None:
+        """Its [users]."""
+        if "users" not in table:
+            return None
+        said = self._table(table, "users")
+        users = {name: self._user(name, self._table(said, "users", name)) for name in said}
+        return Users(users)
+
+    def _user(self, name: str, said: Table) -> User:
+        place, user = self._place("users", name), User()
+        if name != OTHERS and not is_user_name(name):
+            self._listing.bad(place, f"{shown(name)} is no user name")
+        for key, value in said.items():
+            try:
+                if key == "weight":
+                    user = replace(user, weight=read_weight(value))
+                elif key == "priorities":
+                    user = replace(user, priorities=_priorities(value))
+                else:
+                    self._unknown(("users", name, key), USER_KEYS, "a user has no key")
+            except ValueError as error:
+                self._listing.bad(self._place("users", name, key), str(error))
+        return user
 
     def _values(self, said: Table, path: tuple[str, ...], known: Iterable[str]) -> dict[str, Value]:
         values: dict[str, Value] = {}

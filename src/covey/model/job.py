@@ -101,6 +101,11 @@ class Shape:
     may_preempt: bool = False
     #: Keep when each task was queued, claimed, granted, started and ended (`model.phases`).
     is_traced: bool = False
+    #: What no machine of the cluster may ever run waits for one that may; False = it is refused.
+    waits_for_machines: bool = False
+    #: Callables of one scheduler that name the same pool share child processes, whatever their job;
+    #: "" = each job has its own.
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,5 @@ class JobSpec:
     is_multi_get: bool = True
     #: Of its user against the other users in the fair share; whoever accepts the job sets it.
     weight: float = 1.0
-    #: What no machine of the cluster may ever run waits for one that may; False = it is refused.
-    waits_for_machines: bool = False
     #: What only the client reads again: command line, template, working directory, output options…
     client: dict[str, object] = field(default_factory=dict[str, object])

@@ -23,10 +23,7 @@ from covey.wire.messages import TAGS, Frame, Message
 HEADER_MAX_BYTES = 4 * 1024 * 1024
 
 #: Fields of a JobSpec that an older ledger does not have.
-_ADDED_LATER = (
-    *("policy", "probe_ratio", "has_cancellation", "is_multi_get"),
-    *("weight", "waits_for_machines"),
-)
+_ADDED_LATER = ("policy", "probe_ratio", "has_cancellation", "is_multi_get", "weight")
 
 _TAG_OF = {cls: tag for tag, cls in TAGS.items()}
 
@@ -164,7 +161,6 @@ def spec_to_wire(spec: JobSpec) -> dict[str, Any]:
         "has_cancellation": spec.has_cancellation,
         "is_multi_get": spec.is_multi_get,
         "weight": spec.weight,
-        "waits_for_machines": spec.waits_for_machines,
     }
 
 

@@ -1,0 +1,57 @@
+"""What is checked where a job is accepted: its user's priority, and that some machine may run it.
+
+The head, a private run and an Executor ask the same questions, each of the users and machines that
+it knows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from covey.errors import JobRejected
+from covey.model.constraint import unmet
+from covey.model.job import JobSpec, Shape
+from covey.model.policy import DEFAULT_PROBE_RATIO
+from covey.model.users import Users
+
+#: (name, labels) of every machine of the cluster, whatever state it is in.
+Machines = list[tuple[str, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Accepts jobs and shapes, or says in a sentence why not."""
+
+    users: Callable[[], Users]
+    machines: Callable[[], Machines]
+
+    def job(self, spec: JobSpec) -> JobSpec:
+        """The job as it is accepted: with its user's weight and an allowed priority.
+
+        Raises:
+            JobRejected: no machine may ever run it, or its user may not ask for that.
+        """
+        users, machines = self.users(), self.machines()
+        if spec.probe_ratio > max(DEFAULT_PROBE_RATIO, len(machines)):
+            raise JobRejected(
+                f"probe ratio {spec.probe_ratio:g}: that many different machines cannot be asked,"
+                f" there {'is' if len(machines) == 1 else 'are'} {len(machines)}",
+                reason="probe_ratio",
+            )
+        shapes = tuple(_admitted(terms, users, machines) for terms in spec.shapes)
+        return replace(spec, shapes=shapes, weight=users.of(spec.user).weight)
+
+    def shape(self, terms: Shape) -> Shape:
+        """One more shape of an accepted job.
+
+        Raises:
+            JobRejected: as `job`.
+        """
+        return _admitted(terms, self.users(), self.machines())
+
+
+def _admitted(terms: Shape, users: Users, machines: Machines) -> Shape:
+    # What takes no slot looks after a machine: it has its own answer for one that is gone.
+    if terms.slots and not terms.waits_for_machines and (why := unmet(terms, machines)):
+        raise JobRejected(f"{why} — with --wait the job waits for one", reason="constraint")
+    priority = users.priority(terms.user, terms.priority)
+    return terms if priority == terms.priority else replace(terms, priority=priority)
