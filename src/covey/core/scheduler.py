@@ -42,9 +42,10 @@ from covey.core.explaining import why
 from covey.core.jobs import JOB_TRANSITIONS, Job
 from covey.core.outbox import Outbox
 from covey.core.outcomes import Outcomes
-from covey.core.placement import BatchSampling, PlacementPolicy
+from covey.core.placement import PlacementPolicy
 from covey.core.recovery import Recovery
 from covey.core.roster import Peer, Roster
+from covey.core.sampling import BatchSampling
 from covey.core.timers import Key, Timers
 from covey.errors import InternalError
 from covey.wire.messages import (
