@@ -1,6 +1,6 @@
-"""What the head answers to its clients: requests in, each idempotent, answers out.
+"""What the head, or a shared scheduler, answers to its clients: requests in, answers out.
 
-A request is obeyed when it is signed with the head's submit key under this head's term; a
+A request is obeyed when it is signed with the cluster's submit key under this scheduler's term; a
 repeated nonce gets the answer that was given, nothing is done twice.
 """
 
@@ -15,8 +15,8 @@ from covey.bus.peer import Peer
 from covey.bus.port import Bus
 from covey.client.cluster import HEAD
 from covey.errors import CoveyError, DecodeError, Forged, JobNotFound, Stale
-from covey.files.blobs import BlobStore
-from covey.scheduler.durable import DurableJobs
+from covey.files.transfer import serve
+from covey.scheduler.ports import Blobs, Jobs
 from covey.wire.codec import cut
 from covey.wire.messages import (
     AddItems,
@@ -25,6 +25,7 @@ from covey.wire.messages import (
     Answer,
     Ask,
     Cancel,
+    Fetch,
     Follow,
     Frame,
     Message,
@@ -51,6 +52,7 @@ INTEREST_S = 30.0
 
 @dataclass(slots=True)
 class _Client:
+    name: str
     peer: Peer
     #: nonce -> answer; None while it is being worked on.
     answers: OrderedDict[int, Answer | None] = field(
@@ -65,13 +67,15 @@ class _Client:
 
 
 Reply = Callable[[dict[str, Any]], None]
+#: (client, job, after_seq) -> the answer to a `Watch`.
+Watched = Callable[[str, int, int], dict[str, Any]]
 
 
 class Desk:
-    """Serves the clients of a head.
+    """Serves the clients of a head or of a shared scheduler, by the name that it has on the bus.
 
-    running: how many tasks of a job run now. asked: answers `Ask` by its `what`; each handler
-    gets the arguments and a reply function.
+    watched: what a `Watch` is answered. asked: answers `Ask` by its `what`; each handler gets the
+    arguments and a reply function.
     """
 
     def __init__(
@@ -81,18 +85,20 @@ class Desk:
         cluster: str,
         term: int,
         submit_key: bytes,
-        jobs: DurableJobs,
-        blobs: BlobStore,
-        running: Callable[[int], int],
+        jobs: Jobs,
+        blobs: Blobs,
+        watched: Watched,
         asked: dict[str, Callable[[dict[str, Any], Reply], None]],
+        name: str = HEAD,
     ) -> None:
+        self._name = name
         self._bus = bus
         self._cluster = cluster
         self._term = term
         self._submit_key = submit_key
         self._jobs = jobs
         self._blobs = blobs
-        self._running = running
+        self._watched = watched
         self._asked = asked
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._floors: OrderedDict[str, int] = OrderedDict()
@@ -126,7 +132,11 @@ class Desk:
             self.forged += 1
             log.warning("a request of %s was not obeyed: %s", sender, error)
             return
-        if frame is not None and type(frame.message) in self._handlers:
+        if frame is None:
+            return
+        if isinstance(frame.message, Fetch):
+            self._tell(client, serve(frame.message, self._blobs.read_piece))
+        elif type(frame.message) in self._handlers:
             self._remember(sender, client)
             self._serve(client, frame.message)
 
@@ -136,6 +146,11 @@ class Desk:
         for client in self._clients.values():
             if client.watches.get(job, 0.0) > now:
                 self._tell(client, Advanced(job, seq, state))
+
+    def tell(self, name: str, message: Message) -> None:
+        """Say something to a client that is known."""
+        if client := self._clients.get(name):
+            self._tell(client, message)
 
     def output(self, message: Output) -> None:
         """A followed task wrote something: tell who follows."""
@@ -200,7 +215,7 @@ class Desk:
 
     def _watch(self, client: _Client, message: Watch, reply: Reply) -> None:
         client.watches[message.job] = time.monotonic() + INTEREST_S
-        reply({"job": message.job, "running": self._running(message.job)})
+        reply(self._watched(client.name, message.job, message.after_seq))
 
     def _follow(self, client: _Client, message: Follow, reply: Reply) -> None:
         key = (message.job, message.id)
@@ -227,12 +242,12 @@ class Desk:
         peer = Peer(
             self._bus,
             base_key=self._submit_key,
-            context=Context(self._cluster, HEAD, sender, self._term),
+            context=Context(self._cluster, self._name, sender, self._term),
             directions=("answer", "ask"),
-            subject=to_scheduler(self._cluster, sender, HEAD),
-            reply_to=to_scheduler(self._cluster, HEAD, sender),
+            subject=to_scheduler(self._cluster, sender, self._name),
+            reply_to=to_scheduler(self._cluster, self._name, sender),
         )
-        return _Client(peer, floor=self._floors.get(sender, 0))
+        return _Client(sender, peer, floor=self._floors.get(sender, 0))
 
     def _remember(self, sender: str, client: _Client) -> None:
         self._clients[sender] = client

@@ -140,7 +140,7 @@ class Head:
             submit_key=self._files.submit_key(),
             jobs=self._jobs,
             blobs=self._blobs,
-            running=self._running,
+            watched=self._watched,
             asked={
                 "status": lambda _, reply: reply(self._status()),
                 "ping": self._ping,
@@ -216,9 +216,10 @@ class Head:
 
     # ------------------------------------------------------------ Ask
 
-    def _running(self, job: int) -> int:
+    def _watched(self, client: str, job: int, after_seq: int) -> dict[str, Any]:
+        """The rows are read from the ledger by the client itself."""
         known = self._service.core.jobs.get(job)
-        return len(known.running) if known is not None else 0
+        return {"job": job, "running": len(known.running) if known is not None else 0}
 
     def _status(self) -> dict[str, Any]:
         trouble = str(self._trouble) if self._trouble is not None else ""

@@ -3,10 +3,11 @@ durable.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from covey.core.actions import Record, RecordAttempts, RecordJob
 from covey.errors import CoveyError
+from covey.model.job import Shape
 from covey.wire.messages import Output
 
 
@@ -65,4 +66,46 @@ class Recorder(Protocol):
 
     def job_state(self, record: RecordJob, then: Callable[[], None]) -> None:
         """A change of a job's state."""
+        ...
+
+
+class Jobs(Protocol):
+    """What clients do with jobs, in a ledger or in memory. `then` hears when it counts."""
+
+    def submit(self, key: str, spec: dict[str, Any], then: Callable[[int], None]) -> int:
+        """A new job, or the one that was submitted with this key; `then` gets its number."""
+        ...
+
+    def shape(self, job: int, number: int, terms: Shape, then: Callable[[int], None]) -> None:
+        """One more shape; the same number again changes nothing."""
+        ...
+
+    def add(
+        self, job: int, shape: int, first: int, args: list[bytes], then: Callable[[int], None]
+    ) -> None:
+        """Items `first`, …; `then` gets how many are held."""
+        ...
+
+    def seal(self, job: int, total: int, then: Callable[[int], None]) -> None:
+        """No more items."""
+        ...
+
+    def cancel(self, job: int, ids: list[int]) -> None:
+        """Cancel tasks (none = the job)."""
+        ...
+
+    def tail(self, job: int, task: int, *, on: bool) -> None:
+        """Follow the output of a running task (0 = all)."""
+        ...
+
+
+class Blobs(Protocol):
+    """Where clients put contexts and large items."""
+
+    def put_chunk(self, digest: str, offset: int, size: int, data: bytes) -> int:
+        """A piece of a blob that arrives in order; returns the bytes held now."""
+        ...
+
+    def read_piece(self, digest: str, offset: int, length: int) -> tuple[int, bytes] | None:
+        """(size of the blob, a piece of it), or None when it is not here."""
         ...

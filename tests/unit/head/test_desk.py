@@ -36,7 +36,7 @@ class Counter:
             submit_key=_KEY,
             jobs=cast(Any, None),
             blobs=cast(Any, None),
-            running=lambda _: 0,
+            watched=lambda _, job, __: {"job": job},
             asked={"count": self._count},
         )
 
