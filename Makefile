@@ -8,6 +8,8 @@ JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 DEMO_OUT := demo-out
 SHELL := /bin/sh
+# The tests start covey a thousand times: its modules are compiled once, not each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-run demo check format-check lint types layers unit test static bench conformance \
