@@ -1,10 +1,13 @@
 """Output of running tasks for those who follow it (`logs -f`, `--lb`)."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from covey.core.actions import FollowTask, ForgetJob, Start
+from covey.model.phases import Stamps, stamped
 from covey.wire.messages import Output
 
 #: Followed tasks are looked at this often.
@@ -18,11 +21,25 @@ ReadOutput = Callable[[int, int, int, int, int], bytes]
 
 @dataclass(slots=True)
 class Running:
-    """The chunk in a slot, and what of its output followers have had."""
+    """The chunk in a slot, and what of its output followers have had. since: when it was put there,
+    or its last tasks ended.
+    """
 
     start: Start
+    since: float = 0.0
     #: task -> bytes of [stdout, stderr] sent.
     sent: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+
+    def stamp(self, reports: list[bytes]) -> list[bytes]:
+        """The reports of its next tasks, behind the times of a traced shape (`model.phases`)."""
+        stamps = self.start.stamps
+        if stamps is None:
+            return reports
+        now = time.monotonic()
+        to_epoch = time.time() - now
+        steps = tuple(at and at + to_epoch for at in (*stamps, self.since, now))
+        self.since = now
+        return [stamped(report, cast(Stamps, steps)) for report in reports]
 
 
 class Followers:

@@ -160,7 +160,7 @@ class AgentService:
             return
         if self._followers:
             self._send_output(running)
-        self._parcels.ended(running.start, ended, ids, reports)
+        self._parcels.ended(running.start, ended, ids, running.stamp(reports))
         if ended.is_last:
             del self._running[ended.slot]
         self.handle(ended)
@@ -262,7 +262,7 @@ class AgentService:
 
     def _start(self, start: Start) -> None:
         """Put a chunk into its slot, at once if everything for it is here."""
-        self._running[start.slot] = Running(start)
+        self._running[start.slot] = Running(start, time.monotonic())
         payloads = self._parcels.payloads_of(start)
         context = self._parcels.context(start.terms.context)
         if context is not None and not any(map(is_reference, payloads)):

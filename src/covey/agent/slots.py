@@ -353,4 +353,4 @@ class Slots:
 def _scope(chunk: Chunk) -> tuple[object, ...]:
     if chunk.kind == "command":
         return ("command", chunk.terms.nice)
-    return ("callable", chunk.scheduler, chunk.job, chunk.terms.nice)
+    return ("callable", chunk.scheduler, chunk.terms.pool or chunk.job, chunk.terms.nice)

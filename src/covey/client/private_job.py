@@ -25,6 +25,7 @@ from covey.scheduler.member import Member
 from covey.scheduler.reader import LedgerReader
 from covey.scheduler.rows import JobRow, OutcomeRow
 from covey.scheduler.service import SchedulerService
+from covey.scheduler.tracing import Tracing
 from covey.wire.codec import spec_to_wire
 from covey.wire.messages import Output
 
@@ -124,6 +125,7 @@ class PrivateJob:
         core = SchedulerCore(
             name, secrets.token_hex(16), term, durable=True, rng=random.Random(secrets.randbits(64))
         )
+        tracing = Tracing()
         self._service = SchedulerService(
             bus=self._bus,
             cluster=self._root.space,
@@ -131,7 +133,8 @@ class PrivateJob:
             core=core,
             sink=self,
             payloads=payloads,
-            recorder=LedgerRecorder(self._ledger),
+            recorder=LedgerRecorder(self._ledger, tracing),
+            tracing=tracing,
         )
         self._jobs = DurableJobs(
             ledger=self._ledger,

@@ -30,6 +30,7 @@ from covey.scheduler.ledger import Ledger
 from covey.scheduler.reader import LedgerReader
 from covey.scheduler.runs import next_job_number
 from covey.scheduler.service import SchedulerService
+from covey.scheduler.tracing import Tracing
 from covey.settings import Settings
 from covey.wire.messages import Output
 
@@ -114,6 +115,7 @@ class Head:
             durable=True,
             rng=random.Random(secrets.randbits(64)),
         )
+        tracing = Tracing()
         self._service = SchedulerService(
             bus=self._bus,
             cluster=self._space,
@@ -121,7 +123,8 @@ class Head:
             core=core,
             sink=self,
             payloads=payloads,
-            recorder=LedgerRecorder(self._ledger),
+            recorder=LedgerRecorder(self._ledger, tracing),
+            tracing=tracing,
             on_stranger=lambda sender, data: self._desk.on_packet(sender, data),
         )
         self._jobs = DurableJobs(

@@ -29,8 +29,10 @@ from covey.scheduler.records import (
     NewShape,
     Op,
     Outcomes,
+    PhaseTimes,
     ShapeFrom,
 )
+from covey.scheduler.tracing import Tracing
 from covey.settings import INLINE_MAX_BYTES
 from covey.wire.codec import shape_to_wire, spec_from_wire
 
@@ -40,10 +42,11 @@ AHEAD_MAX = 10_000
 
 
 class LedgerRecorder:
-    """Implements `ports.Recorder` with a ledger."""
+    """Implements `ports.Recorder` with a ledger. tracing: that of the scheduler's service."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, tracing: Tracing) -> None:
         self._ledger = ledger
+        self._tracing = tracing
 
     def outcomes(
         self, record: Record, reports: list[bytes | None], then: Callable[[], None]
@@ -51,8 +54,10 @@ class LedgerRecorder:
         """See `ports.Recorder`."""
         r = record
         kept = _decoded(reports)
-        op = Outcomes(r.job, r.term, r.ids, r.ns, r.states, r.agent, kept, time.time())
-        self._ledger.write([op], then)
+        ops: list[Op] = [Outcomes(r.job, r.term, r.ids, r.ns, r.states, r.agent, kept, time.time())]
+        if phases := self._tracing.take(r.job, r.ids):
+            ops.append(PhaseTimes(r.job, phases))
+        self._ledger.write(ops, then)
 
     def attempts(
         self, record: RecordAttempts, reports: list[bytes | None], then: Callable[[], None]

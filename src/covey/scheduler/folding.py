@@ -33,6 +33,7 @@ INSERT INTO job(id, key, state, reason, term, held, total, done, succeeded, fail
 INSERT INTO spec SELECT * FROM run.spec WHERE job = :job;
 INSERT INTO shape SELECT * FROM run.shape WHERE job = :job;
 INSERT INTO span SELECT * FROM run.span WHERE job = :job;
+INSERT INTO phase SELECT * FROM run.phase WHERE job = :job;
 INSERT INTO item SELECT * FROM run.item WHERE job = :job;
 INSERT INTO outcome(seq, {ROW_COLUMNS}, visible)
     SELECT seq + :base, {_SHARED}, visible FROM run.outcome o JOIN run.agent a ON a.id = o.agent

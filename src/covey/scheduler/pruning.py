@@ -21,6 +21,8 @@ _SLICES = (
     "DELETE FROM outcome WHERE seq IN (SELECT seq FROM outcome WHERE job = :job LIMIT :slice)",
     "DELETE FROM attempt WHERE seq IN (SELECT seq FROM attempt WHERE job = :job LIMIT :slice)",
     "DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE job = :job LIMIT :slice)",
+    "DELETE FROM phase WHERE job = :job AND idx <= (SELECT max(idx) FROM"
+    " (SELECT idx FROM phase WHERE job = :job ORDER BY idx LIMIT :slice))",
     "DELETE FROM item WHERE job = :job AND idx <= (SELECT max(idx) FROM"
     " (SELECT idx FROM item WHERE job = :job ORDER BY idx LIMIT :slice))",
 )

@@ -17,6 +17,7 @@ from covey.core.events import Restored
 from covey.errors import BlobMissing, DecodeError, JobNotFound, LedgerCorrupt
 from covey.model.job import JobSpec, JobState
 from covey.model.pack import unpack
+from covey.model.phases import STEPS, Phases
 from covey.model.task import SPENDS_A_START, OutcomeState
 from covey.scheduler.opening import connect_reader, explained
 from covey.scheduler.rows import EventRow, JobRow, OutcomeRow
@@ -202,6 +203,13 @@ class LedgerReader:
             " ORDER BY seq LIMIT ?"
         )
         return [EventRow(*row) for row in self._all(query, (job, after_seq, limit))]
+
+    def phases(self, job: int) -> list[tuple[int, Phases]]:
+        """(task, when its steps were) of a job that was traced, by number; [] = it was not."""
+        steps = ", ".join(STEPS)
+        select = f"SELECT idx, {steps}, agent FROM phase WHERE job = ? ORDER BY idx"
+        found = self._all(select, (job,))
+        return [(task, Phases(*rest)) for task, *rest in found]
 
     def restore(self, job: int) -> Restored:
         """All that a durable scheduler needs to go on with the job.

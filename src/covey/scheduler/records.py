@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from covey.model.phases import Phases
 from covey.model.report import Report
 
 
@@ -102,6 +103,14 @@ class Attempts:
 
 
 @dataclass(slots=True)
+class PhaseTimes:
+    """When the steps of tasks of a traced job were: (task, phases)."""
+
+    job: int
+    tasks: list[tuple[int, Phases]]
+
+
+@dataclass(slots=True)
 class Event:
     """Something happened to the job as a whole; for people."""
 
@@ -129,6 +138,7 @@ Op = (
     | JobStateChanged
     | Outcomes
     | Attempts
+    | PhaseTimes
     | Event
     | RaiseTerm
 )
@@ -140,4 +150,6 @@ def rows_of(op: Op) -> int:
     """How many rows an op writes, for the limit of a group."""
     if isinstance(op, Outcomes | Attempts):
         return len(op.ids)
+    if isinstance(op, PhaseTimes):
+        return len(op.tasks)
     return len(op.args) if isinstance(op, Items) else 1

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 
 #: `PRAGMA user_version` of a ledger that this covey writes. Raise it with a step in MIGRATIONS.
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
 #: `PRAGMA application_id`: "Cove".
 APPLICATION_ID = 0x436F7665
 #: Output of up to 4 KiB stays in its row: two such rows fit in one page of this size.
@@ -33,6 +33,13 @@ CREATE TABLE span(job INTEGER NOT NULL, first INTEGER NOT NULL, shape INTEGER NO
     PRIMARY KEY (job, first)) WITHOUT ROWID;
 """
 
+#: When the steps of a task were (`model.phases`), of jobs that were traced.
+_PHASES = """
+CREATE TABLE phase(job INTEGER NOT NULL, idx INTEGER NOT NULL, agent TEXT NOT NULL,
+    arrived REAL, reserved REAL, queued REAL, claimed REAL, granted REAL, received REAL,
+    started REAL, ended REAL, recorded REAL, PRIMARY KEY (job, idx)) WITHOUT ROWID;
+"""
+
 TABLES = f"""
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('term', 0);
@@ -50,7 +57,7 @@ CREATE TABLE job(
 CREATE TABLE spec(job INTEGER PRIMARY KEY, name TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE item(job INTEGER NOT NULL, idx INTEGER NOT NULL, arg BLOB NOT NULL,
     PRIMARY KEY (job, idx)) WITHOUT ROWID;
-{_SHAPES}
+{_SHAPES}{_PHASES}
 CREATE TABLE outcome(seq INTEGER PRIMARY KEY AUTOINCREMENT,{_ATTEMPT_COLUMNS},
     visible INTEGER NOT NULL DEFAULT 1, UNIQUE (job, idx));
 CREATE TABLE attempt(seq INTEGER PRIMARY KEY AUTOINCREMENT,{_ATTEMPT_COLUMNS},
@@ -74,5 +81,9 @@ def _add_shapes(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _add_phases(db: sqlite3.Connection) -> None:
+    db.execute(_PHASES.strip().removesuffix(";"))
+
+
 #: Step from a version to the next, each in one transaction with its new number.
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _add_shapes}
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _add_shapes, 2: _add_phases}

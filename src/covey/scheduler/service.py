@@ -10,7 +10,6 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from covey.bus.peer import Peer
@@ -42,13 +41,16 @@ from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, DecodeError, Forged, Stale
 from covey.files.transfer import Fetcher, serve
 from covey.model.reference import is_reference, read_reference
+from covey.scheduler.acquaintance import Acquaintance
 from covey.scheduler.member import Member
 from covey.scheduler.ports import Payloads, Recorder, Sink
+from covey.scheduler.tracing import Tracing
 from covey.settings import INLINE_MAX_BYTES
 from covey.wire.codec import cut
 from covey.wire.messages import (
     Chunk,
     Describe,
+    Enqueue,
     Fetch,
     Finished,
     Frame,
@@ -63,29 +65,17 @@ from covey.wire.subjects import inbox_of_scheduler, to_agent, to_scheduler
 
 log = logging.getLogger(__name__)
 
-#: Large payloads that an agent may fetch; the oldest are forgotten (they were granted long ago).
-NAMED_MAX = 65_536
 #: Seconds that a leaving scheduler gives its last messages.
 GOODBYE_FLUSH_S = 1.0
-
-
-@dataclass(slots=True)
-class _Agent:
-    peer: Peer
-    fetcher: Fetcher
-    #: Digests that a description or a grant of ours named to this agent (protocol.md rule 39).
-    contexts: set[str] = field(default_factory=set[str])
-    payloads: dict[str, None] = field(default_factory=dict[str, None])
-    #: A `Finished` that waits for its large reports; the link repeats what comes meanwhile.
-    held: Frame | None = None
-    facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class SchedulerService:
     """Performs what a SchedulerCore decides, over one bus.
 
     Agents come and go with `meet`. recorder None = an in-memory scheduler: its records are
-    performed at once. on_stranger hears packets of senders that are no agents (clients of a head).
+    performed at once. on_stranger hears packets of senders that are no agents (clients of a head);
+    on_gone, of everybody, that nobody listens there.
+    tracing: where the phase times of traced jobs are kept, for who records them.
     """
 
     def __init__(
@@ -99,6 +89,8 @@ class SchedulerService:
         payloads: Payloads,
         recorder: Recorder | None = None,
         on_stranger: Callable[[str, bytes], None] | None = None,
+        on_gone: Callable[[str], None] = lambda _: None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._bus = bus
         self._cluster = cluster
@@ -108,7 +100,9 @@ class SchedulerService:
         self._payloads = payloads
         self._recorder = recorder
         self._on_stranger = on_stranger
-        self._agents: dict[str, _Agent] = {}
+        self._on_gone = on_gone
+        self._tracing = tracing or Tracing()
+        self._agents: dict[str, Acquaintance] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -123,7 +117,7 @@ class SchedulerService:
         await self._bus.listen(
             inbox_of_scheduler(self._cluster, self._name),
             self._on_message,
-            lambda peer: self.handle(PeerGone(peer)),
+            self._gone,
             lambda is_up: self.handle(BusUp() if is_up else BusDown()),
         )
 
@@ -161,6 +155,7 @@ class SchedulerService:
 
     def handle(self, event: Event) -> None:
         """Put an event to the core and perform what it answers."""
+        self._tracing.heard(event)
         self._hear(event, None)
 
     async def close(self) -> None:
@@ -182,6 +177,10 @@ class SchedulerService:
 
     # ------------------------------------------------------------ inbound
 
+    def _gone(self, name: str) -> None:
+        self.handle(PeerGone(name))
+        self._on_gone(name)
+
     def _on_message(self, sender: str, data: bytes) -> None:
         agent = self._agents.get(sender)
         if agent is None:
@@ -201,7 +200,7 @@ class SchedulerService:
             self.stale += self.core.is_stale(sender, frame)
             self._receive(sender, agent, frame)
 
-    def _receive(self, sender: str, agent: _Agent, frame: Frame) -> None:
+    def _receive(self, sender: str, agent: Acquaintance, frame: Frame) -> None:
         message = frame.message
         kind = type(message)
         if kind in (Fetch, Chunk, Output):
@@ -217,19 +216,21 @@ class SchedulerService:
             if not self._wants_blobs(sender, agent, frame, reports):
                 self._hear(Arrived(sender, frame), reports)
 
-    def _serve(self, agent: _Agent, message: Message) -> None:
+    def _serve(self, agent: Acquaintance, message: Message) -> None:
         if isinstance(message, Chunk):
             agent.fetcher.arrived(message)
         elif isinstance(message, Output):
             self._sink.output(message)
         elif isinstance(message, Fetch):
-            if message.digest in agent.contexts or message.digest in agent.payloads:
+            if agent.may_fetch(message.digest):
                 answer = serve(message, self._payloads.read)
             else:
                 answer = Chunk(message.digest, message.offset, -1)
             agent.peer.send(Frame(agent.peer.session, 0, 0, answer))
 
-    def _wants_blobs(self, sender: str, agent: _Agent, frame: Frame, reports: list[bytes]) -> bool:
+    def _wants_blobs(
+        self, sender: str, agent: Acquaintance, frame: Frame, reports: list[bytes]
+    ) -> bool:
         """Whether large reports must be fetched first; then the frame is held until they are
         here.
         """
@@ -264,7 +265,10 @@ class SchedulerService:
             return
         known: dict[int, bytes] | None = None
         if reports is not None:
-            message = cast(Finished, cast(Arrived, event).frame.message)
+            event = cast(Arrived, event)
+            message = cast(Finished, event.frame.message)
+            if message.job in self._tracing.jobs:
+                reports = self._tracing.came(event.peer, message, reports)
             known = dict(zip(message.ids, reports, strict=False))
         try:
             actions = self.core.handle(event, time.monotonic())
@@ -302,6 +306,7 @@ class SchedulerService:
             self._perform(self.core.handle(action, time.monotonic()), None)
         elif isinstance(action, JobEnded):
             self._sink.job_ended(action.job, action.state)
+            self._tracing.forget(action.job)
         elif isinstance(action, AgentChanged):
             self._sink.agent_changed(action.agent, action.state, action.reason)
 
@@ -338,21 +343,20 @@ class SchedulerService:
         if isinstance(message, Grant):
             if len(message.lens) != len(message.ids):
                 self._fill(agent, message)
+                self._tracing.granted(to, message)
+        elif isinstance(message, Enqueue):
+            self._tracing.reserved(to, message)
         elif isinstance(message, Describe):
             self._send_context(agent, frame, message.terms.context)
         agent.peer.send(frame)
 
-    def _fill(self, agent: _Agent, grant: Grant) -> None:
+    def _fill(self, agent: Acquaintance, grant: Grant) -> None:
         pieces = self._payloads.take(grant.job, grant.ids)
-        for piece in pieces:
-            if is_reference(piece):
-                agent.payloads[read_reference(piece)[0]] = None
-        while len(agent.payloads) > NAMED_MAX:
-            del agent.payloads[next(iter(agent.payloads))]
+        agent.name_payloads(pieces)
         grant.lens = [len(piece) for piece in pieces]
         grant.body = b"".join(pieces)
 
-    def _send_context(self, agent: _Agent, frame: Frame, digest: str) -> None:
+    def _send_context(self, agent: Acquaintance, frame: Frame, digest: str) -> None:
         """A small context goes ahead of the description that names it; larger ones are fetched."""
         if not digest:
             return
@@ -361,7 +365,7 @@ class SchedulerService:
         if found is not None and found[0] <= INLINE_MAX_BYTES:
             agent.peer.send(Frame(frame.session, 0, 0, Chunk(digest, 0, found[0], found[1])))
 
-    def _acquaint(self, name: str, key: bytes) -> _Agent:
+    def _acquaint(self, name: str, key: bytes) -> Acquaintance:
         peer = Peer(
             self._bus,
             base_key=key,
@@ -370,7 +374,7 @@ class SchedulerService:
             subject=to_agent(self._cluster, name, self._name),
             reply_to=to_scheduler(self._cluster, self._name, name),
         )
-        return _Agent(peer, Fetcher(lambda ask: _post(peer, ask)))
+        return Acquaintance(peer, Fetcher(lambda ask: _post(peer, ask)))
 
     def _arm(self) -> None:
         wake_at = self.core.wake_at

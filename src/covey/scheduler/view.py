@@ -12,6 +12,7 @@ from pathlib import Path
 
 from covey.core.events import Restored
 from covey.errors import CoveyError, JobNotFound
+from covey.model.phases import Phases
 from covey.scheduler.locks import is_held
 from covey.scheduler.reader import PAGE_ROWS_MAX, LedgerReader
 from covey.scheduler.rows import EventRow, JobRow, OutcomeRow
@@ -113,6 +114,11 @@ class LedgerView:
         """What happened to the job as a whole, oldest first."""
         with self._reader_of(job) as reader:
             return reader.events(job, after_seq, limit)
+
+    def phases(self, job: int) -> list[tuple[int, Phases]]:
+        """(task, when its steps were) of a job that was traced, by number; [] = it was not."""
+        with self._reader_of(job) as reader:
+            return reader.phases(job)
 
     def restore(self, job: int) -> Restored:
         """All that a durable scheduler needs to go on with the job."""

@@ -6,11 +6,13 @@ gives up the interpreter's lock at each statement, and a busy event loop makes e
 
 import sqlite3
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from covey.errors import InternalError
 from covey.model.job import FINAL_STATES
 from covey.model.pack import pack
+from covey.model.phases import STEPS
 from covey.model.report import Report
 from covey.model.task import OutcomeState
 from covey.scheduler.records import (
@@ -23,6 +25,7 @@ from covey.scheduler.records import (
     NewShape,
     Op,
     Outcomes,
+    PhaseTimes,
     RaiseTerm,
     ShapeFrom,
 )
@@ -35,6 +38,7 @@ ROW_OUTPUT_MAX_BYTES = 4096
 _STATEMENT_ROWS = 256
 
 _Row = tuple[Any, ...]
+_steps = attrgetter(*STEPS)
 
 
 class _Tally:
@@ -89,7 +93,9 @@ class RowWriter:
         """
         group = list(ops)
         for op in group:
-            if not isinstance(op, Outcomes | Attempts):
+            if isinstance(op, PhaseTimes):
+                self._phases(op)
+            elif not isinstance(op, Outcomes | Attempts):
                 self._write_one(op)
         attempts = [row for op in group if isinstance(op, Attempts) for row in self._rows(op)]
         if attempts:
@@ -125,8 +131,16 @@ class RowWriter:
                 )
             case RaiseTerm():
                 self._raise_term(op)
-            case Outcomes() | Attempts():
+            case Outcomes() | Attempts() | PhaseTimes():
                 raise InternalError("outcomes and attempts are written by the group")
+
+    def _phases(self, op: PhaseTimes) -> None:
+        marks = ",".join("?" * (len(STEPS) + 3))
+        # Of a task that is done again, the last.
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO phase VALUES ({marks})",
+            [(op.job, task, phases.agent, *_steps(phases)) for task, phases in op.tasks],
+        )
 
     def committed(self) -> None:
         """The transaction was committed."""

@@ -103,7 +103,7 @@ def test_restored_tasks_wait_each_in_its_shape() -> None:
 def test_a_ledger_of_the_first_version_gets_the_tables(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     db = connect_writer(path)
-    for table in ("shape", "span"):
+    for table in ("shape", "span", "phase"):
         db.execute(f"DROP TABLE {table}")
     db.execute("PRAGMA user_version=1")
     db.close()
