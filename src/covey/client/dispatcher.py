@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from covey.bus.nats import NatsBus
+from covey.client.accepting import admission_of
 from covey.client.calls import result_of
 from covey.client.cluster import files_of
 from covey.client.feed import Deliver, Feed, Large, Options
@@ -23,8 +24,8 @@ from covey.client.private import AGENT
 from covey.client.pythons import shape_of_call
 from covey.core.events import Added, AgentKnown, CancelAsked, Event, Opened, PeerGone, Shaped
 from covey.core.scheduler import SchedulerCore
-from covey.errors import CoveyError, NotUp, StartFailed
-from covey.model.job import JobSpec, RetryPolicy
+from covey.errors import CoveyError, JobRejected, NotUp, StartFailed
+from covey.model.job import RetryPolicy
 from covey.model.reference import is_reference, make_reference, read_reference
 from covey.scheduler.member import Member
 from covey.scheduler.service import SchedulerService
@@ -82,6 +83,9 @@ class Dispatcher:
         self._queue = feed.queue
         #: digest -> [payload, how many tasks refer to it].
         self._blobs: dict[str, tuple[bytes, int]] = {}
+        self._admission = admission_of(feed.place)
+        #: What was not accepted when it was looked at last -> why.
+        self._refused: dict[tuple[str, Options], JobRejected] = {}
         self._jobs: dict[int, _Job] = {}
         self._job_of: dict[int, _Job] = {}
         self._delivers: dict[tuple[int, int], Deliver] = {}
@@ -152,6 +156,8 @@ class Dispatcher:
             )
         try:
             self._service.meet(files.members())
+            # Among new machines there may be one that fits.
+            self._refused.clear()
         except (OSError, ValueError) as error:
             # It is just being changed.
             log.debug("members of the cluster cannot be read: %s", error)
@@ -240,8 +246,12 @@ class Dispatcher:
         """Number a call, and add it to the last event if it is of the same kind."""
         if future.done():
             return
-        job = self._job_of.get(options.retries) or self._open(options.retries)
-        shape = job.shapes.get((context, options)) or self._shape(job, context, options)
+        try:
+            job = self._job_of.get(options.retries) or self._open(options.retries)
+            shape = job.shapes.get((context, options)) or self._shape(job, context, options)
+        except JobRejected as error:
+            future.deliver(None, error)
+            return
         task = job.next_task
         job.next_task = task + 1
         future.task = (job.number, task)
@@ -259,16 +269,24 @@ class Dispatcher:
             events.append(Added(job.number, shape, task, 1, len(sent)))
 
     def _open(self, retries: int) -> _Job:
+        retry = RetryPolicy(starts_max=retries + 1)
+        spec = self._admission.job(self._feed.place.placing.spec(retry=retry))
         number = next(self._numbers)
         job = _Job(number, 1, {}, {}, {})
         self._job_of[retries] = self._jobs[number] = job
-        self._service.handle(Opened(number, JobSpec(retry=RetryPolicy(starts_max=retries + 1))))
+        self._service.handle(Opened(number, spec))
         return job
 
     def _shape(self, job: _Job, context: str, options: Options) -> int:
+        if error := self._refused.get((context, options)):
+            raise error
+        try:
+            terms = self._admission.shape(shape_of_call(self._feed, context, options))
+        except JobRejected as error:
+            self._refused[context, options] = error
+            raise
         number = len(job.shapes) + 1
         job.shapes[context, options] = number
-        terms = shape_of_call(self._feed, context, options)
         self._service.handle(Shaped(job.number, number, terms))
         return number
 

@@ -7,7 +7,6 @@ schedules, its ledger remembers, and the job goes on when this program ends.
 import asyncio
 import contextlib
 import itertools
-import os
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from covey.client.head_job import HeadJob
 from covey.client.jobs import JobOrder, outcomes
 from covey.client.pythons import shape_of_call
 from covey.errors import CoveyError, JobCancelled, JobNotFound, JobRejected, UsageError
-from covey.model.job import JobSpec, RetryPolicy
+from covey.model.job import RetryPolicy
 from covey.model.task import OutcomeState
 from covey.scheduler.rows import OutcomeRow
 
@@ -174,7 +173,13 @@ class DurableDispatcher:
         if options.retries != self._retries:
             self._refuse(group)
             return
-        shape = await self._shape(job, context, options)
+        try:
+            shape = await self._shape(job, context, options)
+        except JobRejected as error:
+            self._leaving = []
+            for future, _, _ in group:
+                future.deliver(None, error)
+            return
         for future, _, deliver in group:
             future.task = (job.job, self._next)
             self._futures[self._next] = future
@@ -210,7 +215,7 @@ class DurableDispatcher:
             self._retries = options.retries
             client: dict[str, object] = {"kind": CALLS, "command": " ".join(sys.argv)}
             retry = RetryPolicy(starts_max=options.retries + 1)
-            spec = JobSpec(user=_user(), retry=retry, client=client)
+            spec = self._feed.place.placing.spec(retry=retry, client=client)
             self._job = await HeadJob.begin(self._feed.place.settings, JobOrder(spec, {}))
             self._begun.set()
             self._feed.number.set_result(self._job.job)
@@ -262,7 +267,3 @@ class DurableDispatcher:
             deliver(future, report_of(row), row.state)
         elif not future.done():
             future.deliver(*result_of(report_of(row), row.state))
-
-
-def _user() -> str:
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())

@@ -1,7 +1,6 @@
 """covey.Executor: `concurrent.futures.Executor` over this machine or the cluster that is up."""
 
 import atexit
-import math
 import operator
 import sys
 import weakref
@@ -9,17 +8,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast
 
 from covey.agent.cpus import default_slots
 from covey.client.calls import call_payload
 from covey.client.engine import Shared, end_all
-from covey.client.feed import Options, Place
+from covey.client.feed import Place
 from covey.client.future import Future
+from covey.client.knobs import Knobs, knobs_of, options_changed
 from covey.client.mapping import Batching, Mapping
 from covey.errors import NotUp, Unpicklable
 from covey.fleet.call_settings import settings_of_call
 from covey.scheduler.locks import head_is_up
+from covey.settings import Settings
 
 if TYPE_CHECKING:
     from covey.client.attached import Calls
@@ -44,6 +45,7 @@ class Executor(futures.Executor):
         cluster: str | None = None,
         durable: bool = False,
         head: str | None = None,
+        **knobs: Unpack[Knobs],
     ) -> None:
         """Start at once; returns without waiting.
 
@@ -56,40 +58,33 @@ class Executor(futures.Executor):
                 is killed, its results stay, and `attach` gets them. Needs a cluster that is up.
             head: the machine whose head is used, `[user@]host[:port]`, reached by ssh; default:
                 $COVEY_HEAD, else this one. Then the calls are always one durable job.
+            knobs: `policy="BATCH+LATE_BINDING"`: how tasks find their machines. `probe_ratio=2`:
+                machines asked or reserved per task, 1 or more, or "auto": fewer as load rises.
+                `cancellation=True`: reservations that are left over are taken back. `priority=0`:
+                larger is more urgent, as far as covey.toml allows the user. `user=`: whose share
+                the work counts against; default: $USER. `preempt=False`: where no slot is free,
+                stop a running task of lower priority; it starts again later, and that start does
+                not count.
 
         Raises:
-            ValueError: max_workers is not positive, or given for a cluster.
+            ValueError: max_workers is not positive, or given for a cluster; no such priority.
+            UsageError: no such policy, or a knob that means nothing with it.
+            TypeError: there is no such knob.
             NotUp: durable, and no cluster is up.
             CoveyError: covey cannot start; the message says what to do.
         """
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
+        placing, options = knobs_of(knobs)
         settings = settings_of_call(cluster)
         if head is not None or local:
             settings = replace(settings, head=head or "")
-        is_private = local or not (settings.head or head_is_up(settings.state_dir))
         durable = durable or bool(settings.head)
-        if durable and is_private:
-            raise NotUp(
-                "durable=True needs a head that remembers: start one with: covey up --local 2"
-                if not local
-                else "durable=True and local=True exclude each other: a job that outlives its"
-                " program needs the head of a cluster",
-                cluster=settings.cluster,
-            )
-        if max_workers is None:
-            slots, source = default_slots()
-        elif is_private:
-            slots, source = operator.index(max_workers), "max_workers"
-        else:
-            raise ValueError(
-                f"cluster {settings.cluster} is up and has its own slots: leave max_workers"
-                " out, or give local=True"
-            )
+        place = _place(settings, max_workers, local=local, durable=durable)
         if settings.head:
             _end_before_the_connection()
-        self._shared = Shared(Place(settings, is_private, slots, source, is_durable=durable))
-        self._options = Options()
+        self._shared = Shared(replace(place, placing=placing))
+        self._options = options
         self._finalizer = weakref.finalize(self, self._shared.let_go)
         # At exit it is `_at_exit` that decides.
         self._finalizer.atexit = False
@@ -155,7 +150,8 @@ class Executor(futures.Executor):
             calls = ((fn, *call) for call in calls)
         # Limits and retries count for each call, so then each is a task.
         place = shared.place
-        is_plain = options == Options(cpus=options.cpus) and not place.is_durable
+        is_each = options.retries or options.time_limit_s or options.is_spread
+        is_plain = not is_each and not place.is_durable
         adapts = chunksize == 1 and buffersize is None and is_plain
         engine = shared.engine()
         mapping = Mapping(
@@ -238,38 +234,47 @@ class Executor(futures.Executor):
         cpus: int | None = None,
         retries: int | None = None,
         time_limit: float | None = None,
+        priority: int | None = None,
+        labels: str | Iterable[str] | None = None,
+        machines: str | Iterable[str] | None = None,
+        avoid: str | Iterable[str] | None = None,
+        spread: bool | None = None,
+        preempt: bool | None = None,
+        wait: bool | None = None,
     ) -> "Executor":
         """This executor with other options for what is submitted through the result.
+
+        A task that no machine of the cluster may ever run ends at once with JobRejected.
 
         Args:
             cpus: slots that one task takes.
             retries: how often a task that failed is started again (0 = not). Starts that were lost
                 with a machine do not count.
             time_limit: seconds after which a task is killed (TaskTimeout); 0 = no limit.
+            priority: larger is more urgent.
+            labels: only on machines with this label, or all of these (`groups` of covey.toml).
+            machines: only on this machine, or these.
+            avoid: never on these machines; `@label`: on none that has it.
+            spread: at most one such task at once on one machine.
+            preempt: may stop a running task of lower priority.
+            wait: what no machine may ever run waits for one that may.
 
         Raises:
             ValueError: an option that makes no sense.
-            TypeError: cpus or retries is no whole number.
+            TypeError: cpus, retries or priority is no whole number.
         """
         place = self._shared.place
-        changes: dict[str, Any] = {}
-        if cpus is not None:
-            changes["cpus"] = operator.index(cpus)
-            if cpus < 1:
-                raise ValueError("cpus must be at least 1")
-            if place.is_private and cpus > place.slots:
-                raise ValueError(f"cpus={cpus} is more than the {place.slots} slots there are")
-        if retries is not None:
-            changes["retries"] = operator.index(retries)
-            if retries < 0:
-                raise ValueError("retries must not be negative")
-        if time_limit is not None:
-            changes["time_limit_s"] = float(time_limit)
-            if not 0 <= time_limit < math.inf:
-                raise ValueError("time_limit must be a number of seconds, and not negative")
+        if cpus is not None and place.is_private and cpus > place.slots:
+            raise ValueError(f"cpus={cpus} is more than the {place.slots} slots there are")
+        given = {
+            **{"cpus": cpus, "retries": retries, "time_limit": time_limit, "priority": priority},
+            **{"labels": labels, "machines": machines, "avoid": avoid},
+            **{"spread": spread, "preempt": preempt, "wait": wait},
+        }
+        options = options_changed(self._options, given)
         other = object.__new__(Executor)
         other._shared = self._shared
-        other._options = replace(self._options, **changes)
+        other._options = options
         # Shares the end as well: it comes when nobody can reach the engine any more.
         other._finalizer = self._finalizer
         other._parent = self
@@ -277,6 +282,34 @@ class Executor(futures.Executor):
 
     #: The executor that this one was derived from is not dropped before it.
     _parent: "Executor | None" = None
+
+
+def _place(settings: Settings, max_workers: int | None, *, local: bool, durable: bool) -> Place:
+    """Where an executor works.
+
+    Raises:
+        ValueError: max_workers for a cluster.
+        NotUp: durable, and there is no head.
+    """
+    is_private = local or not (settings.head or head_is_up(settings.state_dir))
+    if durable and is_private:
+        raise NotUp(
+            "durable=True needs a head that remembers: start one with: covey up --local 2"
+            if not local
+            else "durable=True and local=True exclude each other: a job that outlives its program"
+            " needs the head of a cluster",
+            cluster=settings.cluster,
+        )
+    if max_workers is None:
+        slots, source = default_slots()
+    elif is_private:
+        slots, source = operator.index(max_workers), "max_workers"
+    else:
+        raise ValueError(
+            f"cluster {settings.cluster} is up and has its own slots: leave max_workers out, or"
+            " give local=True"
+        )
+    return Place(settings, is_private, slots, source, is_durable=durable)
 
 
 def _at_exit() -> None:

@@ -10,6 +10,8 @@ from covey.client.functions import Functions
 from covey.client.future import Future
 from covey.client.private import PrivateRoot
 from covey.errors import CoveyError
+from covey.model.job import JobSpec
+from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
 from covey.settings import Settings
 
 
@@ -23,6 +25,39 @@ class Options:
     retries: int = 0
     #: Seconds that a task may run; 0 = as long as it takes.
     time_limit_s: float = 0.0
+    #: Larger is more urgent.
+    priority: int = 0
+    #: Only on machines with all of these labels, only on these machines, never on those (a name or
+    #: @label): see `model.constraint`. () = anywhere.
+    labels: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
+    #: At most one such task at once on one machine.
+    is_spread: bool = False
+    #: May stop what is less urgent, where no slot is free.
+    may_preempt: bool = False
+    #: What no machine may ever run waits for one that may.
+    waits_for_machines: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """How the tasks of an executor find their machines, and whose they are."""
+
+    policy: str = DEFAULT_POLICY
+    probe_ratio: float = DEFAULT_PROBE_RATIO
+    has_cancellation: bool = True
+    user: str = ""
+
+    def spec(self, **fields: Any) -> JobSpec:
+        """A job of it."""
+        return JobSpec(
+            user=self.user,
+            policy=self.policy,
+            probe_ratio=self.probe_ratio,
+            has_cancellation=self.has_cancellation,
+            **fields,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +70,7 @@ class Place:
     slots_from: str
     #: The head runs it as one job, which outlives the program.
     is_durable: bool = False
+    placing: Placing = Placing()
 
 
 #: What gets the report of a task instead of its future, on the loop: (future, report, state).

@@ -11,6 +11,7 @@ import pickle
 from covey.agent.elsewhere import holds_code, this_python
 from covey.client.cluster import ClusterFiles, Machine, files_of
 from covey.client.feed import Feed, Options
+from covey.errors import JobRejected
 from covey.model.context import CallContext, decode_context
 from covey.model.job import Shape
 
@@ -25,8 +26,33 @@ def shape_of_call(feed: Feed, context: str, options: Options) -> Shape:
         context=context,
         slots=options.cpus,
         time_limit_s=options.time_limit_s,
-        machines=machines_for(feed, context),
+        machines=_allowed(machines_for(feed, context), options.machines),
+        user=feed.place.placing.user,
+        priority=options.priority,
+        labels=options.labels,
+        avoid=options.avoid,
+        is_spread=options.is_spread,
+        may_preempt=options.may_preempt,
+        waits_for_machines=options.waits_for_machines,
     )
+
+
+def _allowed(able: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Machines that can and may; () = any.
+
+    Raises:
+        JobRejected: none.
+    """
+    if not (able and wanted):
+        return able or wanted
+    both = tuple(name for name in wanted if name in able)
+    if not both:
+        raise JobRejected(
+            f"{' or '.join(wanted)} cannot run this function: code as it is travels only to Python"
+            f" {this_python()}, which {', '.join(able)} have",
+            reason="python",
+        )
+    return both
 
 
 def machines_for(feed: Feed, digest: str) -> tuple[str, ...]:

@@ -52,6 +52,6 @@ class Admission:
 def _admitted(terms: Shape, users: Users, machines: Machines) -> Shape:
     # What takes no slot looks after a machine: it has its own answer for one that is gone.
     if terms.slots and not terms.waits_for_machines and (why := unmet(terms, machines)):
-        raise JobRejected(f"{why} — with --wait the job waits for one", reason="constraint")
+        raise JobRejected(f"{why} — to wait for one: --wait (wait=True)", reason="constraint")
     priority = users.priority(terms.user, terms.priority)
     return terms if priority == terms.priority else replace(terms, priority=priority)
