@@ -44,6 +44,9 @@ COMMANDS: dict[str, Entry] = {
     "hosts": Entry("Cluster", "covey.cli.hosts", "hosts", "Which machines a list names; check it."),
     "doctor": Entry("Cluster", "covey.cli.doctor", "doctor", "Why a machine does not come up."),
     "drain": Entry("Cluster", "covey.cli.drain", "drain", "Finish what runs, take no more."),
+    "scheduler": Entry(
+        "Cluster", "covey.cli.scheduler", "scheduler", "Run a scheduler that others submit to."
+    ),
     "join": Entry("Cluster", "covey.cli.join", "join", "Make this machine one of a cluster."),
     "leave": Entry("Cluster", "covey.cli.join", "leave", "End what join began."),
     "ping": Entry("Cluster", "covey.cli.ping", "ping", "An echo from each machine."),

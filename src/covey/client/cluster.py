@@ -3,6 +3,7 @@
 <state>/cluster.json       machines: name, slots, directory
 <state>/archives.json      archives that machines were given
 <state>/head.json          the head: pid, start time, term, incarnation
+<state>/schedulers/        NAME.json: the same of a shared scheduler; NAME.lock is held as it lives
 <state>/keys/tls/          certificates of our bus (0600): see `bus.authority`
 <state>/keys/submit        whoever can read it may submit (0600)
 <state>/keys/agents/NAME   HMAC key of an agent (0600)
@@ -131,6 +132,8 @@ class ClusterFiles:
     def __init__(self, state_dir: Path) -> None:
         self.dir = state_dir
         self.keys = state_dir / "keys"
+        #: Records and locks of shared schedulers.
+        self.scheduler_dir = state_dir / "schedulers"
         self.bus_dir = state_dir / "bus"
 
     # ------------------------------------------------------------ machines
@@ -219,6 +222,15 @@ class ClusterFiles:
     def write_head(self, record: ProcessRecord) -> None:
         """Say who the head is."""
         write_private(self.dir / "head.json", json.dumps(asdict(record)) + "\n")
+
+    def schedulers(self) -> dict[str, ProcessRecord]:
+        """The shared schedulers that run or ran (`covey scheduler`), by name."""
+        found = {p.stem: _read_process(p) for p in sorted(self.scheduler_dir.glob("*.json"))}
+        return {name: record for name, record in found.items() if record is not None}
+
+    def write_scheduler(self, name: str, record: ProcessRecord) -> None:
+        """Say which process it is."""
+        write_private(self.scheduler_dir / f"{name}.json", json.dumps(asdict(record)) + "\n")
 
     def agent(self, name: str) -> ProcessRecord | None:
         """The agent of a virtual machine."""
@@ -338,7 +350,7 @@ class ClusterFiles:
         shutil.rmtree(self.control_dir(), ignore_errors=True)
         for name in ("head.json", "cluster.json", "cluster.lock", "command", "control"):
             (self.dir / name).unlink(missing_ok=True)
-        for folder in (self.keys, self.bus_dir):
+        for folder in (self.keys, self.bus_dir, self.scheduler_dir):
             shutil.rmtree(folder, ignore_errors=True)
 
 

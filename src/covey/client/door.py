@@ -62,6 +62,7 @@ class _Door:
         self._methods: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "head": self._head,
+            "schedulers": self._schedulers,
             "bus": self._bus,
             "machines": lambda: labels_of(self._settings),
             "outcomes": self._outcomes,
@@ -89,6 +90,10 @@ class _Door:
     def _head(self) -> dict[str, Any] | None:
         head = self._files.head()
         return None if head is None else {"term": head.term, "is_alive": head.is_alive}
+
+    def _schedulers(self) -> dict[str, list[Any]]:
+        known = self._files.schedulers()
+        return {name: [record.term, record.is_alive] for name, record in known.items()}
 
     def _bus(self) -> dict[str, Any]:
         files = self._files

@@ -55,6 +55,7 @@ class FarHead:
         self._keeper: threading.Thread | None = None
         self._is_closed = threading.Event()
         self._record: FarRecord | None = None
+        self._schedulers: dict[str, FarRecord] = {}
         self._key = b""
 
     # ------------------------------------------------------------ what a client needs to know
@@ -68,6 +69,16 @@ class FarHead:
             if self._record is None:
                 raise
         return self._record
+
+    def schedulers(self) -> dict[str, FarRecord]:
+        """The shared schedulers there, as far as is known now."""
+        try:
+            plain = self.call("schedulers")
+            self._schedulers = {name: FarRecord(*one) for name, one in plain.items()}
+        except ConnectFailed:
+            if not self._schedulers:
+                raise
+        return self._schedulers
 
     def address(self) -> BusAddress:
         """Where its bus is, seen from here, with the credential of a client.

@@ -3,6 +3,7 @@
 What is needed for a far head is imported when there is one.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from covey.client.cluster import files_of
@@ -36,6 +37,10 @@ class HeadFiles(Protocol):
 
     def head(self) -> HeadRecord | None:
         """The head that runs or ran last."""
+        ...
+
+    def schedulers(self) -> Mapping[str, HeadRecord]:
+        """The shared schedulers that run or ran there, by name."""
         ...
 
     def address(self) -> BusAddress:

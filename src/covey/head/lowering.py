@@ -140,6 +140,7 @@ class _Lowering:
             self._stop_remote(list(self.order.hosts))
             return Down(head_is_up(self.settings.state_dir), tuple(self.done))
         was_up = processes.stop_head(self.settings, self.files, is_now=self.order.is_now)
+        processes.stop_schedulers(self.files, is_now=self.order.is_now)
         self._stop_local(local_names(self.files, self.order))
         self._stop_remote(hosts_to_stop(self.files, self.order))
         processes.stop_bus(self.settings, self.files)

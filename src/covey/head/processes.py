@@ -32,7 +32,7 @@ from covey.settings import ANSWER_TIMEOUT_S, Settings
 
 #: Agents started at the same time.
 STARTS_AT_ONCE = 4
-#: From SIGTERM to SIGKILL of the head.
+#: From SIGTERM to SIGKILL of the head, and of a shared scheduler.
 HEAD_STOP_MAX_S = 10.0
 #: A second `up` or `down` waits this long for the first.
 UP_MAX_S = 120.0
@@ -74,6 +74,17 @@ def stop_head(settings: Settings, files: ClusterFiles, *, is_now: bool = False) 
         proctree.signal_all([head.pid], signal.SIGKILL)
         wait_for_end(head, HEAD_STOP_MAX_S)
     return True
+
+
+def stop_schedulers(files: ClusterFiles, *, is_now: bool = False) -> None:
+    """End the shared schedulers of the cluster; agents stop their tasks."""
+    alive = [record for record in files.schedulers().values() if record.is_alive]
+    signal_first = signal.SIGKILL if is_now else signal.SIGTERM
+    proctree.signal_all([record.pid for record in alive], signal_first)
+    for record in alive:
+        if not wait_for_end(record, HEAD_STOP_MAX_S):
+            proctree.signal_all([record.pid], signal.SIGKILL)
+            wait_for_end(record, HEAD_STOP_MAX_S)
 
 
 def stop_bus(settings: Settings, files: ClusterFiles) -> None:
