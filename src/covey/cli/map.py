@@ -28,7 +28,8 @@ from covey.cli.map_results import Results, open_results
 from covey.cli.map_shell import shell_of
 from covey.client.launch import Launch, SlotCount
 from covey.client.reach import is_up
-from covey.fleet.call_settings import settings_of_call
+from covey.client.users import user_of_call
+from covey.fleet.call_settings import has_config, settings_of_call
 from covey.model.context import CommandContext, encode_context
 from covey.scheduler.places import settled
 from covey.settings import Settings
@@ -158,12 +159,29 @@ class _Call:
                 joblog.close()
             return exit_code(Ending(0, 0, 0), plan.halt)
         every = itertools.chain([first], tasks)
-        launch = None if self._uses_head() else Launch.begin(self._settings, self._slots())
+        launch = None
+        if not self._uses_head():
+            self._check_here()
+            launch = Launch.begin(self._settings, self._slots())
         # Imported while the root process starts.
         from covey.cli.map_start import Start, go
 
         start = Start(self._plan, self._template, joblog, results, ends_with_call)
         return go(self._settings, launch, self._order(), start, every)
+
+    def _check_here(self) -> None:
+        """A private run accepts the job, before anything is started.
+
+        Raises:
+            JobRejected: it cannot be run here, or its user may not ask for that.
+        """
+        if not self._plan.is_placed and not has_config():
+            return
+        from covey.client.accepting import admission_here
+
+        spec, shape = self._plan.spec(user=user_of_call(), cpus=self._cpus)
+        admitted = admission_here().job(replace(spec, shapes=(shape,)))
+        self._plan = replace(self._plan, priority=admitted.shapes[0].priority)
 
     def _uses_head(self) -> bool:
         return not self._plan.here and is_up(self._settings)
@@ -189,7 +207,7 @@ class _Call:
             )
         )
         digest = hashlib.sha256(context).hexdigest()
-        spec, shape = plan.spec(user=_user(), cpus=self._cpus)
+        spec, shape = plan.spec(user=user_of_call(), cpus=self._cpus)
         client: dict[str, object] = {
             # As bytes: words of a command line need not be UTF-8.
             "argv": [os.fsencode(word) for word in self._argv],
@@ -243,7 +261,3 @@ def _given(words: tuple[str, ...]) -> dict[str, str]:
         if equals or name in os.environ:
             env[name] = value if equals else os.environ[name]
     return env
-
-
-def _user() -> str:
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())

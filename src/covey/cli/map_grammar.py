@@ -19,6 +19,7 @@ from covey.cli import map_values as read
 from covey.cli.map_options import FLAGS, REFUSED, REPEATED, VALUES
 from covey.cli.map_plan import MapPlan, Source
 from covey.errors import UsageError
+from covey.model.policy import check_knobs, policy_named, probe_ratio_of
 
 #: What begins an input source -> (it names files, it is linked to the source before).
 SEPARATORS = {
@@ -194,6 +195,10 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
     "name": (("name",), _string),
     "nats_server": (("nats_server",), _string),
     "limit": (("limit",), _string),
+    "policy": (("policy",), lambda _, text: policy_named(text)),
+    "probe_ratio": (("probe_ratio",), lambda _, text: probe_ratio_of(text)),
+    "priority": (("priority",), read.read_priority),
+    "user": (("user",), read.read_user),
 }
 
 
@@ -201,6 +206,8 @@ def _convert(options: dict[str, Any]) -> dict[str, Any]:
     """Texts of values to values of `MapPlan`, by field."""
     values: dict[str, Any] = {"env": tuple(read.read_env("--env", text) for text in options["env"])}
     values |= {key: tuple(options[key]) for key in ("sshlogin", "hosts_file")}
+    values["label"] = read.read_labels("--label", options["label"])
+    values["avoid"] = read.read_labels("--avoid", options["avoid"], are_machines=True)
     for key, given in options.items():
         if key in REPEATED:
             continue
@@ -242,6 +249,9 @@ def _check(plan: MapPlan) -> None:
         "--wd is one directory for all tasks: write  cd {} && …  into the command instead": (
             plan.workdir is not None and _REPLACED.search(plan.workdir)
         ),
+        "--cancellation or --no-cancellation, not both": (
+            plan.cancellation and plan.no_cancellation
+        ),
         "--here means this machine alone: leave out --cluster, -S, -H and --limit": (
             plan.here and (plan.cluster or plan.names_machines)
         ),
@@ -249,3 +259,8 @@ def _check(plan: MapPlan) -> None:
     for sentence, is_wrong in wrong.items():
         if is_wrong:
             raise UsageError(sentence)
+    check_knobs(
+        plan.policy,
+        has_ratio=plan.probe_ratio is not None,
+        has_cancellation=plan.cancellation or plan.no_cancellation,
+    )

@@ -62,6 +62,25 @@ When and where:
   --load N|N%            start nothing while the load is higher
   --memfree SIZE         start nothing while less memory is free
 
+Placement (docs: choose where tasks go):
+  --label L              only on machines with the label (group) L; again, or L,M:
+                         with all of them; also --constraint
+  --avoid M|@L           never on machine M, or on one with the label L
+  --spread               at most one task at once on one machine
+  --wait                 when no machine may ever run it: wait for one, do not fail
+  --priority N           larger goes first, -1000 to 1000 (default: 0)
+  --preempt              stop a running task of lower priority where no slot is
+                         free; it starts again later, which costs it no retry
+  --user U               whose share it counts against (default: $USER); weights and
+                         priorities: [users] of covey.toml
+  --policy NAME          RANDOM, CHOOSE_TWO, BATCH, BATCH+LATE_BINDING (default),
+                         JSQ or LEAST_LOADED
+  --probe-ratio D|auto   machines asked or reserved for each task (default: 2); auto:
+                         fewer as load rises
+  --cancellation, --no-cancellation
+                         take back reservations that are left when all tasks have
+                         gone (default), or leave them
+
 Failures:
   --retries N            start a failing task up to N times in all; 0 = for ever
   --on-lost rerun|wait|fail

@@ -32,6 +32,11 @@ FLAGS = {
     "--no-run-if-empty": "no_run_if_empty",
     "--here": "here",
     "--accept-new-host-keys": "accept_new_host_keys",
+    "--cancellation": "cancellation",
+    "--no-cancellation": "no_cancellation",
+    "--preempt": "preempt",
+    "--spread": "spread",
+    "--wait": "wait",
     "--json": "as_json",
     "--quiet": "quiet",
     "--help": "help",
@@ -83,6 +88,13 @@ VALUES = {
     "--slf": "hosts_file",
     "--hosts-file": "hosts_file",
     "--limit": "limit",
+    "--label": "label",
+    "--constraint": "label",
+    "--avoid": "avoid",
+    "--policy": "policy",
+    "--probe-ratio": "probe_ratio",
+    "--priority": "priority",
+    "--user": "user",
     "-S": "sshlogin",
     "-H": "hosts_file",
     "-j": "jobs",
@@ -95,7 +107,7 @@ VALUES = {
 }
 
 #: Fields that collect the values of all their occurrences.
-REPEATED = frozenset({"arg_file", "env", "hosts_file", "sshlogin"})
+REPEATED = frozenset({"arg_file", "avoid", "env", "hosts_file", "label", "sshlogin"})
 
 _MACHINES = "name the machines with -S, or once with: covey up HOST…"
 _PROGRESS = "use --bar or --eta"
@@ -156,7 +168,6 @@ REFUSED = {
     **dict.fromkeys(["--sqlworker", "--sql-and-worker", "--sqlandworker"], _DATABASE),
     **dict.fromkeys(["--semaphore", "--semaphore-name", "--semaphorename"], _SEMAPHORE),
     **dict.fromkeys(["--semaphore-timeout", "--semaphoretimeout", "--st", "--id"], _SEMAPHORE),
-    **dict.fromkeys(["--wait"], "covey map always waits"),
     **dict.fromkeys(["--profile", "-J", "--plain", "--gnu", "--tollef"], "leave it out"),
     **dict.fromkeys(["--record-env", "--session"], "use --env NAME"),
     **dict.fromkeys(["--no-keep-order", "-g", "-T", "-W", "-B", "-Y"], "leave it out"),

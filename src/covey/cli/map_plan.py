@@ -7,6 +7,7 @@ from typing import Literal
 from covey.cli.map_values import Relative, slots_of
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy, JobSpec, RetryPolicy, Shape
+from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
 from covey.model.template import Mode, Template
 
 #: Records of --pipe are gathered to blocks of about this many bytes.
@@ -85,6 +86,21 @@ class MapPlan:
     accept_new_host_keys: bool = False
     #: Only these of them, or of the cluster.
     limit: str = ""
+    # Placement.
+    policy: str = DEFAULT_POLICY
+    #: None = nothing was said.
+    probe_ratio: float | None = None
+    cancellation: bool = False
+    no_cancellation: bool = False
+    priority: int = 0
+    #: "" = who calls.
+    user: str = ""
+    label: tuple[str, ...] = ()
+    #: Names, or @label.
+    avoid: tuple[str, ...] = ()
+    preempt: bool = False
+    spread: bool = False
+    wait: bool = False
     name: str = ""
     # Output.
     keep_order: bool = False
@@ -117,6 +133,11 @@ class MapPlan:
     def names_machines(self) -> bool:
         """Whether it says on which machines to run."""
         return bool(self.sshlogin or self.hosts_file or self.limit)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether something was said of which machines may run it, and before whom."""
+        return bool(self.label or self.avoid or self.priority or self.probe_ratio)
 
     @property
     def is_numbered(self) -> bool:
@@ -177,9 +198,10 @@ class MapPlan:
         """The job and the shape of its tasks; the caller fills in `context` and `client`.
 
         Args:
-            user: whose share the work counts against.
+            user: whose share the work counts against, where `--user` names nobody.
             cpus: what percentages of --load and -j refer to.
         """
+        user = self.user or user
         shape = Shape(
             kind="command",
             user=user,
@@ -191,10 +213,19 @@ class MapPlan:
             nice=self.nice,
             may_chunk=self.halt is None,
             may_wait=self.halt is None,
+            priority=self.priority,
+            labels=self.label,
+            avoid=self.avoid,
+            is_spread=self.spread,
+            may_preempt=self.preempt,
+            waits_for_machines=self.wait,
         )
         job = JobSpec(
             name=self.name,
             user=user,
+            policy=self.policy,
+            probe_ratio=DEFAULT_PROBE_RATIO if self.probe_ratio is None else self.probe_ratio,
+            has_cancellation=not self.no_cancellation,
             retry=RetryPolicy(starts_max=self.retries),
             halt=self.halt,
             on_lost=self.on_lost,

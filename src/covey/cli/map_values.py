@@ -5,11 +5,13 @@ Pure. Every error names the option and shows a right value.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy
+from covey.model.users import PRIORITY_MAX, PRIORITY_MIN
 
 #: `-j 0` (as many as possible) and every other -j are capped to this many slots on a machine: each
 #: slot is a process of its own.
@@ -21,6 +23,8 @@ _UNITS = {
     **{letter: 1000**power for power, letter in enumerate("kmgtp", 1)},
 }
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: A user, a label, a machine.
+_NAME = re.compile(r"\w[\w.@+-]{0,63}\Z")
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)"
 _HALT_WORDS = {
     "never": "never",
@@ -170,3 +174,35 @@ def read_pattern(option: str, text: str) -> str:
     except re.error as error:
         raise UsageError(f"{option} {text}: no regular expression ({error})") from error
     return text
+
+
+def read_priority(option: str, text: str) -> int:
+    """A whole number; larger is more urgent."""
+    if re.fullmatch(r"[+-]?\d{1,9}", text) and PRIORITY_MIN <= int(text) <= PRIORITY_MAX:
+        return int(text)
+    raise UsageError(
+        f"{option} {text}: a whole number from {PRIORITY_MIN} to {PRIORITY_MAX}; larger goes first"
+    )
+
+
+def read_user(option: str, text: str) -> str:
+    """The name of a user."""
+    if _NAME.fullmatch(text):
+        return text
+    raise UsageError(f"{option} {text}: not a user name")
+
+
+def read_labels(
+    option: str, texts: Sequence[str], *, are_machines: bool = False
+) -> tuple[str, ...]:
+    """Labels, several in one word with commas between them.
+
+    are_machines: names of machines, or @label.
+    """
+    words = [word for text in texts for word in text.split(",")]
+    for word in words:
+        bare = word.removeprefix("@") if are_machines else word
+        if not _NAME.fullmatch(bare):
+            what = "a machine, or @label" if are_machines else "a label (without @)"
+            raise UsageError(f"{option} {word}: not the name of {what}")
+    return tuple(dict.fromkeys(words))

@@ -26,6 +26,7 @@ from covey.cli.run_report import (
     summary,
 )
 from covey.client.errands import ErrandOrder, ErrandResult, unreachable
+from covey.client.users import user_of_call
 from covey.settings import Settings
 
 OK = 0
@@ -143,7 +144,7 @@ class _Run:
             asked.errand,
             timeout_s=parse_duration(chosen["timeout"]) if chosen["timeout"] else 0.0,
             name=chosen["name"],
-            user=os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid()),
+            user=user_of_call(),
             command=os.fsencode(f"covey run {asked.text}"),
             words=tuple(os.fsencode(word) for word in asked.words),
         )

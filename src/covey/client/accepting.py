@@ -1,11 +1,15 @@
 """Whether a job makes sense where it is to run, asked before anything is started."""
 
+from typing import TYPE_CHECKING
+
 from covey.client.cluster import files_of
-from covey.client.feed import Place
 from covey.client.private import AGENT
 from covey.client.users import users_of_call, users_of_cluster
 from covey.scheduler.admission import Admission, Machines
 from covey.settings import Settings
+
+if TYPE_CHECKING:
+    from covey.client.feed import Place
 
 
 def admission_here() -> Admission:
@@ -23,6 +27,6 @@ def admission_of_cluster(settings: Settings) -> Admission:
     return Admission(lambda: users_of_cluster(settings.state_dir), machines)
 
 
-def admission_of(place: Place) -> Admission:
+def admission_of(place: "Place") -> Admission:
     """For an executor."""
     return admission_here() if place.is_private else admission_of_cluster(place.settings)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from covey.bus.record import write_private
-from covey.fleet.call_settings import config_places
+from covey.fleet.call_settings import has_config
 from covey.model.users import Users
 
 _FILE = "users.json"
@@ -44,8 +44,7 @@ def users_of_call() -> Users:
     Raises:
         InventoryError: its [users] makes no sense.
     """
-    if not any(path.is_file() for path, _ in config_places(os.environ)):
+    if not has_config():
         return Users()
-    # What reads TOML is dear, and most calls have no such file.
     found = importlib.import_module("covey.fleet.config").read_users
     return cast(_Reader, found)() or Users()

@@ -23,11 +23,15 @@ def settings_of_call(cluster: str | None = None, env: Mapping[str, str] | None =
     """
     env = os.environ if env is None else env
     bus: dict[str, str] = {}
-    if any(path.is_file() for path, _ in config_places(env)):
-        # What reads TOML is dear, and most calls have no such file.
+    if has_config(env):
         found = importlib.import_module("covey.fleet.config").read_bus
         bus = cast(_BusReader, found)(env)
     return read_settings(env, cluster=cluster, bus=bus)
+
+
+def has_config(env: Mapping[str, str] | None = None) -> bool:
+    """Whether there is a covey.toml. What reads it is dear, and most calls have none."""
+    return any(path.is_file() for path, _ in config_places(os.environ if env is None else env))
 
 
 def config_places(env: Mapping[str, str], directory: Path | None = None) -> list[tuple[Path, str]]:

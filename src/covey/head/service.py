@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from covey.bus.nats import NatsBus
+from covey.client.accepting import admission_of_cluster
 from covey.client.cluster import HEAD, ClusterFiles, ProcessRecord, own_record
 from covey.core.events import AgentDied
 from covey.core.scheduler import SchedulerCore
@@ -25,6 +26,7 @@ from covey.head.machines import Machines
 from covey.head.server import BusKeeper
 from covey.head.status import states_of, status_of
 from covey.head.tunnels import TunnelKeeper
+from covey.scheduler.admission import AdmittedJobs
 from covey.scheduler.durable import DurableJobs, LedgerPayloads, LedgerRecorder
 from covey.scheduler.ledger import Ledger
 from covey.scheduler.reader import LedgerReader
@@ -141,7 +143,7 @@ class Head:
             cluster=self._space,
             term=self._term,
             submit_key=self._files.submit_key(),
-            jobs=self._jobs,
+            jobs=AdmittedJobs(self._jobs, admission_of_cluster(self._settings)),
             blobs=self._blobs,
             watched=self._watched,
             asked={

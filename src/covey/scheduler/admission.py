@@ -6,12 +6,15 @@ it knows.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from covey.errors import JobRejected
 from covey.model.constraint import unmet
 from covey.model.job import JobSpec, Shape
 from covey.model.policy import DEFAULT_PROBE_RATIO
 from covey.model.users import Users
+from covey.scheduler.ports import Jobs
+from covey.wire.codec import spec_from_wire, spec_to_wire
 
 #: (name, labels) of every machine of the cluster, whatever state it is in.
 Machines = list[tuple[str, tuple[str, ...]]]
@@ -55,3 +58,30 @@ def _admitted(terms: Shape, users: Users, machines: Machines) -> Shape:
         raise JobRejected(f"{why} — to wait for one: --wait (wait=True)", reason="constraint")
     priority = users.priority(terms.user, terms.priority)
     return terms if priority == terms.priority else replace(terms, priority=priority)
+
+
+class AdmittedJobs:
+    """`ports.Jobs` of which only what may run here is accepted."""
+
+    def __init__(self, jobs: Jobs, admission: Admission) -> None:
+        self._jobs = jobs
+        self._admission = admission
+        self.add, self.seal, self.cancel, self.tail = jobs.add, jobs.seal, jobs.cancel, jobs.tail
+
+    def submit(self, key: str, spec: dict[str, Any], then: Callable[[int], None]) -> int:
+        """See `ports.Jobs`.
+
+        Raises:
+            JobRejected: it may not run here.
+            DecodeError: the specification cannot be read.
+        """
+        admitted = self._admission.job(spec_from_wire(spec))
+        return self._jobs.submit(key, spec_to_wire(admitted), then)
+
+    def shape(self, job: int, number: int, terms: Shape, then: Callable[[int], None]) -> None:
+        """See `ports.Jobs`.
+
+        Raises:
+            JobRejected: its tasks may not run here.
+        """
+        self._jobs.shape(job, number, self._admission.shape(terms), then)
