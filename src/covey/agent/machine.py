@@ -26,6 +26,8 @@ ANSWER_MARK = "covey-answer: "
 #: An agent that has not met its bus for so long ends by itself, unless it is persistent.
 WITHOUT_BUS_MAX_S = 24 * 3600.0
 
+#: Options of the Python that runs a verb: what is installed there is not looked for.
+VERB_OPTIONS = ("-S", "-P")
 #: What `command` answers when it has nothing to run.
 ARCHIVE_GONE = "the archive that its agent runs from is gone"
 

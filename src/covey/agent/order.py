@@ -7,6 +7,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+#: An order longer than this is none.
+ORDER_MAX_BYTES = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class BusOrder:
@@ -33,6 +36,8 @@ class ServerOrder:
     agent_password: str
     #: -1: a free one.
     port: int = -1
+    #: Other agents that come to it: (name, password).
+    guests: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +93,10 @@ def order_from_line(line: bytes) -> StartOrder:
         **plain,
         lock_fds=lock_fds,
         bus=BusOrder(**bus) if bus else None,
-        server=ServerOrder(**server) if server else None,
+        server=_server(server) if server else None,
     )
+
+
+def _server(plain: dict[str, Any]) -> ServerOrder:
+    guests = tuple((name, password) for name, password in plain.pop("guests", ()))
+    return ServerOrder(**plain, guests=guests)

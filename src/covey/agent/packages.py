@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from covey.agent.elsewhere import this_python
 from covey.errors import BootstrapFailed
 
 #: Making an environment, and what pip does with one list.
@@ -87,6 +86,6 @@ def _do(argv: list[str], timeout_s: float, what: str, directory: Path) -> None:
     remedy = "install them there by hand, or change packages = in covey.toml"
     if b"ensurepip is not" in done.stdout:
         reason = "its python has no venv"
-        version = this_python()
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         remedy = f"on Debian and Ubuntu, as root: apt install python{version}-venv"
     raise BootstrapFailed(f"{what}: {reason}", remedy=remedy)

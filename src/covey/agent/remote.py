@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import platform
-import secrets
 import select
 import shlex
 import subprocess
@@ -29,6 +28,7 @@ from covey.agent.cpus import parse_slots
 from covey.agent.here import this_computer
 from covey.agent.machine import (
     ARCHIVE_GONE,
+    VERB_OPTIONS,
     Answer,
     MachineOrder,
     State,
@@ -36,9 +36,8 @@ from covey.agent.machine import (
     cache_of,
     read_order,
 )
-from covey.agent.order import BusOrder, StartOrder, order_to_line
+from covey.agent.order import ORDER_MAX_BYTES, BusOrder, StartOrder, order_to_line
 from covey.agent.record import AgentRecord
-from covey.agent.root import ORDER_MAX_BYTES
 from covey.agent.runtime import RuntimeDir
 from covey.bus.forwarded import SCHEME, newest_number
 from covey.bus.record import start_time, write_private
@@ -200,9 +199,10 @@ def _notes(started: AgentRecord) -> tuple[str, ...]:
 def _write_command(directory: Path, archive: Path) -> None:
     """What runs the verbs from now on, without asking again which Python to take."""
     python, path = shlex.quote(sys.executable), shlex.quote(str(archive))
+    options = shlex.join(VERB_OPTIONS)
     gone = Answer("failed", problem=ARCHIVE_GONE, remedy="bring it up again: covey up")
     text = f"""\
-[ -f {path} ] && exec {python} -P {path} --on-machine "$@"
+[ -f {path} ] && exec {python} {options} {path} --on-machine "$@"
 echo; echo {shlex.quote(answer_line(gone))}
 """
     write_private(directory / "command", text)
@@ -218,7 +218,7 @@ def _workdir(order: MachineOrder) -> Path:
 def _spawn(
     order: MachineOrder, directory: Path, python: str, archive: Path, env: dict[str, str]
 ) -> AgentRecord:
-    incarnation = secrets.token_hex(16)
+    incarnation = os.urandom(16).hex()
     space = runtime.create(incarnation, env)
     if is_network(kind := file_system_of(space.path)):
         runtime.remove(space.path)

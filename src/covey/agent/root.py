@@ -17,19 +17,18 @@ import signal
 import socket
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from covey._version import VERSION
 from covey.agent import runtime
-from covey.agent.order import ServerOrder, StartOrder, order_from_line
+from covey.agent.order import ORDER_MAX_BYTES, ServerOrder, StartOrder, order_from_line
 from covey.agent.record import forget
 from covey.bus.config import ServerConfig, account_user, agent_user
 from covey.bus.server import ServerProcess
 from covey.errors import CoveyError, StartFailed
 
-#: An order longer than this is none.
-ORDER_MAX_BYTES = 64 * 1024
 #: A private bus server that died is started again this often at most in a row.
 SERVER_RESTARTS_MAX = 20
 
@@ -158,6 +157,7 @@ class _Root:
             users=(
                 account_user(order.cluster, server.password),
                 agent_user(order.cluster, order.agent, server.agent_password),
+                *(agent_user(order.cluster, *guest) for guest in server.guests),
             ),
             port=server.port,
         )
@@ -172,7 +172,7 @@ class _Root:
         self._restarts += 1
         if self._restarts > SERVER_RESTARTS_MAX:
             raise StartFailed("the bus server dies again and again; see its log")
-        again = ServerOrder(given.binary, given.password, given.agent_password, server.port)
+        again = replace(given, port=server.port)
         revived = self._spawn_server(again)
         revived.wait_ready()
         return revived.pid

@@ -16,9 +16,9 @@ from covey.bus.binary import find_server
 from covey.errors import ServerMissing, UsageError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap
-from covey.fleet.bootstrap import Probe
 from covey.fleet.call_settings import config_places
 from covey.fleet.config import read_config
+from covey.fleet.probe import Probe, probe
 from covey.fleet.ssh import Connection, script, words
 from covey.fleet.to_head import ToHead
 from covey.settings import Settings
@@ -41,7 +41,7 @@ def up_far(head: str, settings: Settings, argv: Sequence[str]) -> int:
     try:
         reach.log_in(accept_new="--accept-new-host-keys" in argv)
         connection = reach.connection
-        found = bootstrap.probe(connection, settings.cluster)
+        found = probe(connection, settings.cluster)
         archive = archives.current()
         bootstrap.send_archive(connection, found, archive)
         server = _server(connection, found, settings)

@@ -33,8 +33,8 @@ from covey.errors import BusUnavailable, ConnectFailed, CoveyError, NotUp, Reque
 from covey.files.private import make_private
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap
-from covey.fleet.bootstrap import Probe
 from covey.fleet.host import Host
+from covey.fleet.probe import Probe, probe
 from covey.fleet.ssh import Done
 from covey.fleet.to_head import NO_HEAD, ToHead, command_line
 from covey.settings import Settings
@@ -208,9 +208,9 @@ class Keeper:
         archive = archives.current()
         found = self._probe
         if found is None:
-            found = self._probe = bootstrap.probe(self._here, order.cluster)
-        bootstrap.send_archive(self._here, found, archive)
+            found = self._probe = probe(self._here, order.cluster)
         answer = bootstrap.start(self._here, found, archive, order)
+        found = self._probe = found.having(archive.name)
         if answer.state == "outdated":
             bootstrap.stop(self._here, order.cluster, order.agent)
             answer = bootstrap.start(self._here, found, archive, order)

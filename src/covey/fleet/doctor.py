@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from covey.errors import ConnectFailed, MachineError
-from covey.fleet.bootstrap import PYTHONS
 from covey.fleet.contact import Contact, log_in
 from covey.fleet.fanout import fan_out
 from covey.fleet.findings import Facts, Finding, findings
 from covey.fleet.host import Host
+from covey.fleet.probe import PYTHONS
 from covey.fleet.ssh import Connection, Ssh, script
 
 #: Longest time that looking around on a machine takes.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from covey.files.mounts import is_network
-from covey.fleet.bootstrap import PYTHON_MIN
+from covey.fleet.probe import PYTHON_MIN
 
 #: Less room than this in a home: the archive, logs and staged files do not fit.
 DISK_MIN_BYTES = 100_000_000

@@ -4,11 +4,12 @@
 line after the mark of `covey.agent.machine`.
 """
 
-from covey.agent.machine import ANSWER_MARK
+from covey.agent.machine import ANSWER_MARK, VERB_OPTIONS
 
 _HEAD = f"""
 import errno, json, os, sys, time
 MARK = {ANSWER_MARK!r}
+OPTIONS = {VERB_OPTIONS!r}
 
 def answer(**what):
     # A start-up file may have printed half a line.
@@ -24,7 +25,7 @@ def why(error):
 PROBE = (
     _HEAD
     + """
-import platform, re, socket, uuid
+import re
 version = ".".join(map(str, sys.version_info[:3]))
 if sys.version_info < (3, 11):
     answer(python=version)
@@ -66,9 +67,9 @@ def home_id(cache):
         text = read(path).strip()
         if text:
             return text
-        new = path + "." + uuid.uuid4().hex
+        new = path + "." + os.urandom(16).hex()
         with open(new, "x") as file:
-            file.write(uuid.uuid4().hex)
+            file.write(os.urandom(16).hex())
         try:
             # Of all who share this home, one is the first.
             os.link(new, path)
@@ -96,17 +97,19 @@ except OSError as error:
     problem = "its home %s cannot be written: %s" % (home, why(error))
     remedy = "free some space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (
         "make it writable, or use an account whose home is")
+system = os.uname()
 missing = []
-for name in ("ctypes", "fcntl", "ssl", "zlib"):
+for name in ("_ctypes", "fcntl", "_ssl", "zlib"):
+    # Those in C only: they are what may be missing, and cost nothing.
     try:
         __import__(name)
     except ImportError:
-        missing.append(name)
+        missing.append(name.strip("_"))
 if missing:
     problem = "its python %s has no %s" % (version, ", ".join(missing))
     remedy = "install a complete one there, or name it: python = in covey.toml"
 if not sys.platform.startswith("linux"):
-    problem, remedy = "covey's agents need Linux, this is " + platform.system(), ""
+    problem, remedy = "covey's agents need Linux, this is " + system.sysname, ""
 
 try:
     names = os.listdir(cache)
@@ -124,9 +127,9 @@ except AttributeError:
     cores = os.cpu_count() or 1
 answer(
     python=version, executable=sys.executable, cores=cores, disk_free_bytes=free, home=home,
-    platform=(platform.system() + " " + platform.machine()).lower(),
+    platform=(system.sysname + " " + system.machine).lower(),
     mem_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-    uid=os.getuid(), hostname=socket.gethostname(), now=time.time(), cache=cache,
+    uid=os.getuid(), hostname=system.nodename, now=time.time(), cache=cache,
     machine_id=(read("/etc/machine-id") or read("/var/lib/dbus/machine-id")).strip(),
     boot_id=read("/proc/sys/kernel/random/boot_id").strip(), home_id=mark, home_fs=kind,
     archives=sorted(n for n in names if re.match(r"covey-[0-9a-f]+\\.pyz$", n)),
@@ -135,12 +138,14 @@ answer(
 """
 )
 
-#: Takes a file from the rest of standard input. Arguments: directory, name, sha256, size.
+#: Takes a file from standard input. Arguments: directory, name, sha256, size, and perhaps a verb
+#: that the file then runs, with one more line of standard input.
 RECEIVE = (
     _HEAD
     + """
 import hashlib
 directory, name, digest, size = sys.argv[1:5]
+verb = sys.argv[5:]
 new = os.path.join(directory, ".%s.%d.part" % (name, os.getpid()))
 left, seen = int(size), hashlib.sha256()
 problem = remedy = ""
@@ -177,6 +182,14 @@ finally:
         os.unlink(new)
     except OSError:
         pass
-answer(problem=problem, remedy=remedy)
+if problem or not verb:
+    answer(problem=problem, remedy=remedy)
+# We read ahead. The line may hold keys: it is never on a disk.
+line = os.memfd_create("order")
+os.write(line, sys.stdin.buffer.readline())
+os.lseek(line, 0, os.SEEK_SET)
+os.dup2(line, 0)
+path = os.path.join(directory, name)
+os.execv(sys.executable, [sys.executable, *OPTIONS, path, "--on-machine", *verb])
 """
 )

@@ -16,9 +16,9 @@ from covey.client.cluster import ClusterFiles, Machine, RemoteRecord, Trace
 from covey.errors import ConnectFailed
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
-from covey.fleet.bootstrap import Probe
 from covey.fleet.contact import log_in
 from covey.fleet.host import Host
+from covey.fleet.probe import Probe, probe, shared_homes
 from covey.fleet.ssh import Connection, Ssh
 from covey.head.direct import Listen
 from covey.head.raised import Raised, UpOrder
@@ -70,16 +70,17 @@ class Landing:
             accept_new=self.order.accepts_new_host_keys,
             timeout_s=OPEN_MAX_S,
         )
-        found = bootstrap.probe(connection, self.settings.cluster)
+        found = probe(connection, self.settings.cluster)
         archive = self.archive.result()
         with self.lock:
             self.probes[machine.name] = found
             self.traces.append(Trace(host, found.executable, archive.name))
-        bootstrap.send_archive(connection, found, archive)
         raised = Raised(machine.name, "sent", login=host.login, python=found.python)
         raised = replace(raised, platform=found.platform, is_root=found.uid == 0)
         if self.order.is_starting:
             raised = self._start(connection, machine, raised)
+        else:
+            bootstrap.send_archive(connection, found, archive)
         return replace(raised, elapsed_s=time.monotonic() - began)
 
     def _runs(self, machine: Machine) -> bool:
@@ -97,6 +98,7 @@ class Landing:
         order = self._order_for(machine)
         found = self.probes[machine.name]
         answer = bootstrap.start(connection, found, archive, order)
+        found = self.probes[machine.name] = found.having(archive.name)
         state = "running" if answer.state == "running" else "started"
         if answer.state == "outdated":
             if is_ready(head.state(machine.name), answer.incarnation) and not self.order.is_now:
@@ -164,7 +166,7 @@ class Landing:
 
     def _is_shared(self, name: str) -> bool:
         with self.lock:
-            return name in bootstrap.shared_homes(self.probes)
+            return name in shared_homes(self.probes)
 
     def _order_for(self, machine: Machine) -> MachineOrder:
         host, files = _host_of(machine), self.files

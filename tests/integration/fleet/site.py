@@ -7,7 +7,7 @@ from pathlib import Path
 from covey.agent.machine import Answer, MachineOrder
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
-from covey.fleet.bootstrap import Probe
+from covey.fleet.probe import Probe, probe
 from covey.fleet.ssh import Connection
 from covey.testing.machine import Machine
 from covey.testing.nats import CLUSTER, TestServer
@@ -28,7 +28,7 @@ class Site:
     tunnels: int = 0
 
     def probe(self) -> Probe:
-        return bootstrap.probe(self.connection, CLUSTER)
+        return probe(self.connection, CLUSTER)
 
     def start(self, order: MachineOrder | None = None, archive: Archive | None = None) -> Answer:
         found, archive = self.probe(), archive or self.archive

@@ -16,7 +16,7 @@ from tests.integration.fleet.reach import connected, lab_of
 from covey.errors import BootstrapFailed
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
-from covey.fleet.bootstrap import Probe
+from covey.fleet.probe import Probe, probe, shared_homes
 from covey.fleet.host import Host
 from covey.fleet.ssh import Connection
 from covey.fleet.ssh_command import Done
@@ -35,7 +35,7 @@ def lab() -> Generator[Fleet]:
 
 def _probe(lab: Fleet, python: str = "") -> Probe:
     with connected(lab, python=python) as (connection,):
-        return bootstrap.probe(connection, CLUSTER)
+        return probe(connection, CLUSTER)
 
 
 def _refused(lab: Fleet, python: str = "") -> BootstrapFailed:
@@ -103,7 +103,7 @@ def test_what_start_up_files_print_is_no_answer(lab: Fleet, archive: Archive) ->
         (lab["lab1"].home / name).write_text(noise)
     assert b"half a line" in lab.ssh("lab1", "true").stdout
     with connected(lab) as (connection,):
-        found = bootstrap.probe(connection, CLUSTER)
+        found = probe(connection, CLUSTER)
         assert bootstrap.send_archive(connection, found, archive)
         assert bootstrap.look(connection, CLUSTER, "lab1").state == "absent"
 
@@ -122,7 +122,7 @@ def test_what_start_up_files_print_is_no_answer(lab: Fleet, archive: Archive) ->
 def test_a_machine_that_answers_garbage_is_refused(lab: Fleet, script: str, said: str) -> None:
     python = lab["lab1"].home / "python"
     # Passes for a Python that is new enough, and then talks.
-    python.write_text(f'#!/bin/sh\ncase "$2" in *version_info*) exit 0;; esac\n{script}\n')
+    python.write_text(f'#!/bin/sh\ncase "$3" in *version_info*) exit 0;; esac\n{script}\n')
     python.chmod(0o755)
     refused = _refused(lab, str(python))
     assert said in str(refused)
@@ -132,13 +132,13 @@ def test_a_machine_that_answers_garbage_is_refused(lab: Fleet, script: str, said
 
 def test_machines_that_share_a_home_are_noticed() -> None:
     with lab_of(count=2, shared_home=True) as lab, connected(lab) as connections:
-        probes = {c.host.name: bootstrap.probe(c, CLUSTER) for c in connections}
-    assert bootstrap.shared_homes(probes) == {"lab1", "lab2"}
+        probes = {c.host.name: probe(c, CLUSTER) for c in connections}
+    assert shared_homes(probes) == {"lab1", "lab2"}
     with lab_of(count=2) as lab, connected(lab) as connections:
-        probes = {c.host.name: bootstrap.probe(c, CLUSTER) for c in connections}
+        probes = {c.host.name: probe(c, CLUSTER) for c in connections}
         later = replace(probes["lab1"], agents=("lab9",))
-    assert bootstrap.shared_homes(probes) == frozenset()
-    assert bootstrap.shared_homes({"lab1": later}) == {"lab1"}
+    assert shared_homes(probes) == frozenset()
+    assert shared_homes({"lab1": later}) == {"lab1"}
 
 
 # ---------------------------------------------------------------- the archive
@@ -150,8 +150,8 @@ def _archives_there(machine: Machine) -> list[Path]:
 
 def test_an_archive_is_sent_once_and_is_what_was_built(lab: Fleet, archive: Archive) -> None:
     with connected(lab) as (connection,):
-        assert bootstrap.send_archive(connection, bootstrap.probe(connection, CLUSTER), archive)
-        found = bootstrap.probe(connection, CLUSTER)
+        assert bootstrap.send_archive(connection, probe(connection, CLUSTER), archive)
+        found = probe(connection, CLUSTER)
         assert found.archives == (archive.name,)
         assert not bootstrap.send_archive(connection, found, archive)
     (there,) = _archives_there(lab["lab1"])
@@ -178,7 +178,7 @@ class Cutting:
 def test_an_archive_that_was_cut_short_is_not_there(lab: Fleet, archive: Archive) -> None:
     machine = lab["lab1"]
     with connected(lab) as (connection,):
-        found = bootstrap.probe(connection, CLUSTER)
+        found = probe(connection, CLUSTER)
         before = machine.files()
         with pytest.raises(BootstrapFailed, match=r"cut short: \d+ of \d+ bytes are missing"):
             bootstrap.send_archive(Cutting(connection, 500_000), found, archive)
@@ -194,7 +194,7 @@ def test_a_connection_that_dies_during_the_transfer_leaves_nothing_under_the_nam
 ) -> None:
     machine = lab["lab1"]
     with connected(lab) as (connection,):
-        found = bootstrap.probe(connection, CLUSTER)
+        found = probe(connection, CLUSTER)
         reader = machine.home / "slow"
         # A machine that reads a little, and then no more.
         reader.write_text('#!/bin/sh\nexec head -c 100000 >/dev/null && kill -9 "$PPID"\n')
@@ -229,7 +229,7 @@ def test_a_full_disk_is_said_and_what_was_half_written_is_gone(
     cache.mkdir()
     options = ["-t", "tmpfs", "-o", "size=512k", "tmpfs"]
     with _mounted(*options, at=cache), connected(lab) as (connection,):
-        found = bootstrap.probe(connection, CLUSTER)
+        found = probe(connection, CLUSTER)
         with pytest.raises(BootstrapFailed, match="No space left on device") as full:
             bootstrap.send_archive(connection, found, archive)
         assert "MB are needed" in full.value.data["remedy"]

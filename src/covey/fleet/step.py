@@ -1,0 +1,67 @@
+"""One step on a machine: a command over ssh with a time limit, one answer after a mark.
+
+What start-up files of the shell print is skipped; what makes no sense is refused, with what was
+said instead.
+"""
+
+from typing import Protocol
+
+from covey.errors import BootstrapFailed
+from covey.fleet.host import Host
+
+
+class Done(Protocol):
+    """How a command over ssh ended."""
+
+    @property
+    def code(self) -> int:
+        """Exit status."""
+        ...
+
+    @property
+    def out(self) -> bytes:
+        """Standard output."""
+        ...
+
+    @property
+    def err(self) -> bytes:
+        """Standard error."""
+        ...
+
+
+class Connection(Protocol):
+    """What is needed of `fleet.ssh.Connection`."""
+
+    @property
+    def host(self) -> Host:
+        """The machine."""
+        ...
+
+    def run(self, command: str, *, stdin: bytes = b"", timeout_s: float) -> Done:
+        """Run a line of shell there."""
+        ...
+
+
+def runner(python: str, size: int) -> str:
+    """A command of `python` that runs the first `size` bytes of its standard input as a script.
+
+    Modules that lie about in the home directory are not taken for Python's own. The bytes are
+    spelled for 2.7 as for 3; no character in it means anything to any shell inside double quotes.
+    """
+    read = f"exec(getattr(sys.stdin,'buffer',sys.stdin).read({size}).decode('utf-8'))"
+    return f'{python} -c "import sys;sys.path[:]=filter(None,sys.path);{read}"'
+
+
+def no_answer(host: Host, step: str, done: Done) -> BootstrapFailed:
+    """The error when there is no answer: what was said instead."""
+    lines = (done.err or done.out).decode(errors="replace").strip().splitlines()
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    said = "".join(c if c.isprintable() else "?" for c in said)[:200]
+    return failed(
+        host, step, f"no sensible answer (exit {done.code}: {said})", f"covey doctor {host.name}"
+    )
+
+
+def failed(host: Host, step: str, reason: str, remedy: str) -> BootstrapFailed:
+    """The error of a step that says why."""
+    return BootstrapFailed(reason, machine=host.name, step=step, remedy=remedy)
