@@ -48,9 +48,31 @@ class PrivateRoot:
     """The root process. `start` returns at once; `ready` waits for it. One event loop."""
 
     def __init__(
-        self, settings: Settings, *, slots: int, slots_from: str, run_lock_fd: int = -1
+        self,
+        settings: Settings,
+        *,
+        slots: int,
+        slots_from: str,
+        run_lock_fd: int = -1,
+        agent: str = AGENT,
+        guests: tuple[tuple[str, str], ...] = (),
+        bus: BusOrder | None = None,
     ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            settings: of the call.
+            slots: tasks at once.
+            slots_from: where that number comes from, for people.
+            run_lock_fd: the lock of a private run, held by the root.
+            agent: its name.
+            guests: (name, password) of other agents that use the bus of this root.
+            bus: that of another root, which this one comes to as a guest.
+        """
         self._settings = settings
+        self._agent = agent
+        self._guests = guests
+        self._bus = bus
         self._slots = slots
         self._slots_from = slots_from
         self._run_lock_fd = run_lock_fd
@@ -81,10 +103,10 @@ class PrivateRoot:
         """
         runtime.sweep()
         url = self._settings.nats_url
-        if self._server is None and not url:
+        if self._server is None and self._bus is None and not url:
             binary = find_server(self._settings.nats_server, state_dir=runtime.base_dir())
             password, agent_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-            self._server = ServerOrder(str(binary), password, agent_password)
+            self._server = ServerOrder(str(binary), password, agent_password, guests=self._guests)
         incarnation = secrets.token_hex(16)
         try:
             made = runtime.create(incarnation)
@@ -93,7 +115,7 @@ class PrivateRoot:
         locks = [made.lock_fd] + ([self._run_lock_fd] if self._run_lock_fd >= 0 else [])
         order = StartOrder(
             cluster=self.space,
-            agent=AGENT,
+            agent=self._agent,
             key=self.key.hex(),
             incarnation=incarnation,
             slots=self._slots,
@@ -101,7 +123,7 @@ class PrivateRoot:
             workdir=str(Path.cwd()),
             runtime_dir=str(made.path),
             # The user's bus: one credential, in the address.
-            bus=BusOrder(url, "", "", is_ours=False) if url else None,
+            bus=BusOrder(url, "", "", is_ours=False) if url else self._bus,
             server=self._server,
             lock_fds=tuple(locks),
         )
@@ -212,14 +234,18 @@ class PrivateRoot:
             self._process.returncode = 0
         self._lifeline = self._process = None
 
+    def let_go(self) -> None:
+        """Have the root end, without waiting for it."""
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None
+
     def close(self) -> None:
         """End the root and wait until it has cleaned up. Blocks for at most CLOSE_MAX_S."""
         self._part()
 
     def _part(self) -> None:
-        if self._lifeline is not None:
-            self._lifeline.close()
-            self._lifeline = None
+        self.let_go()
         process = self._process
         if process is None:
             return

@@ -1,0 +1,187 @@
+"""`covey sparrow`: jobs of tasks that sleep or spin, under each of Sparrow's placement policies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from covey.cli.call import Call, command
+from covey.cli.duration import parse_duration
+from covey.cli.numbers import Number, NumbersCommand
+from covey.client.sparrow_draw import ARRIVALS, Arrival, Ask, User, users_of
+from covey.client.sparrow_machines import MACHINES_MAX, SLOTS_MAX
+from covey.errors import UsageError
+from covey.model.policy import DEFAULT_PROBE_RATIO, POLICIES, policy_named
+
+#: Virtual machines, and slots of each, where neither is given and no cluster is up: what the Python
+#: replication was tried with.
+MACHINES_DEFAULT, SLOTS_DEFAULT = 10, 1
+#: Most schedulers of one call.
+SCHEDULERS_MAX = 100
+#: Most probes or reservations per task.
+PROBE_RATIO_MAX = 1000.0
+#: Kinds of tasks.
+WORKS = ("sleep", "cpu", "memory")
+
+_WHOLE, _REAL = Number(is_whole=True), Number()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one command line asks for."""
+
+    policies: tuple[str, ...]
+    ask: Ask
+    #: None: the cluster that is up.
+    machines: int | None
+    slots: int
+    schedulers: int
+    work: str
+    probe_ratio: float
+    has_cancellation: bool
+    is_multi_get: bool
+    warmup_s: float
+    trace_in: Path | None
+    trace_out: Path | None
+    plot: Path | None
+    phases_out: Path | None
+    is_compared: bool
+
+
+@command(
+    "sparrow",
+    cls=NumbersCommand,
+    examples="""
+covey sparrow BATCH+LATE_BINDING 10 10 1
+covey sparrow BATCH 200 10 0.1 0.05 --machines 20 --slots 2 --load 0.8
+covey sparrow RANDOM 200 10 0.1 --load 0.8 --compare --plot cdf.svg
+covey sparrow BATCH+LATE_BINDING 500 10 0.1 --users high:1:1:0.25,low:1:0:1.75
+""",
+)
+@click.argument("method")
+@click.argument("jobs", type=_WHOLE)
+@click.argument("tasks", type=_WHOLE)
+@click.argument("duration", type=_REAL)
+@click.argument("spread", type=_REAL, default=0.0)
+@click.option(
+    "--machines", type=_WHOLE, metavar="N", help="So many virtual machines of its own (default 10)."
+)
+@click.option("--slots", type=_WHOLE, metavar="N", help="Slots of each of them (default 1).")
+@click.option("--work", type=click.Choice(WORKS), default="sleep", help="What a task does.")
+@click.option("--seed", type=_WHOLE, default=0, metavar="N", help="Of the draw (default 0).")
+@click.option("--arrival", type=click.Choice(ARRIVALS), help="How jobs arrive; see above.")
+@click.option("--load", type=_REAL, metavar="PART", help="Of all slots, e.g. 0.8; means poisson.")
+@click.option("--warmup", metavar="TIME", help="Jobs of the first so long are not counted.")
+@click.option(
+    "--duration", "until", metavar="TIME", help="Jobs arrive for so long; JOBS at most (poisson)."
+)
+@click.option(
+    "--users", metavar="LIST", help="a:2:0,b:1:1 = name:weight:priority, and maybe :load."
+)
+@click.option("--compare", is_flag=True, help="Every policy on the same draw.")
+@click.option(
+    "--probe-ratio", metavar="D", help="Probes or reservations per task (default 2), or auto."
+)
+@click.option("--cancellation/--no-cancellation", default=True, help="Take back what is left over.")
+@click.option("--multi-get", is_flag=True, help="Claim several tasks at once, as covey map does.")
+@click.option("--schedulers", type=_WHOLE, default=1, metavar="N", help="At once (default 1).")
+@click.option("--save-trace", type=Path, metavar="FILE", help="Write the draw.")
+@click.option("--trace", type=Path, metavar="FILE", help="Use a draw that was written.")
+@click.option("--plot", type=Path, metavar="FILE.svg", help="Draw the response times.")
+@click.option(
+    "--phases", type=Path, metavar="FILE", help="Write when the steps of each task were, for trace."
+)
+def sparrow(call: Call, **words: Any) -> None:
+    r"""Run JOBS jobs of TASKS tasks that last DURATION seconds, placed by METHOD.
+
+    \b
+    RANDOM              each task on a random machine
+    CHOOSE_TWO          per task, the less loaded of d probed machines
+    BATCH               m tasks on the least loaded of d·m probed machines
+    BATCH+LATE_BINDING  d·m reservations; whichever slot is free first asks
+    JSQ                 each task to the shortest queue of all
+    LEAST_LOADED        to the least loaded by measured speed
+
+    Each task lasts DURATION ± SPREAD, drawn once for all policies. Jobs arrive together
+    (default), in sequence, or by a Poisson process that makes up a --load. Prints response
+    times beside those of an ideal cluster of as many slots that knows everything and whose
+    messages take no time. --machines and --slots start virtual machines of its own; without
+    them, the cluster that is up is used. The policies run as in the paper: one task per
+    claim, nothing granted on credit, unless --multi-get is given. A larger priority goes
+    first.
+    """
+    order = order_of(words)
+    # Late: a wrong command line need not wait for what a run takes.
+    from covey.cli.sparrow_run import run
+
+    run(call, order)
+
+
+def order_of(words: dict[str, Any]) -> Order:
+    """What the words ask for.
+
+    Raises:
+        UsageError: something makes no sense.
+    """
+    method = policy_named(words["method"])
+    users = users_of(words["users"]) if words["users"] else (User(),)
+    has_load = words["load"] is not None or any(user.load is not None for user in users)
+    arrival: Arrival = words["arrival"] or ("poisson" if has_load else "together")
+    until_s = parse_duration(words["until"]) if words["until"] else 0.0
+    if arrival != "poisson" and (has_load or until_s):
+        raise UsageError(f"--load and --duration are for --arrival poisson, not {arrival}")
+    ask = Ask(
+        words["jobs"],
+        words["tasks"],
+        words["duration"],
+        words["spread"],
+        words["seed"],
+        arrival,
+        0.8 if words["load"] is None else words["load"],
+        users,
+        until_s,
+    )
+    ask.check()
+    machines, slots = words["machines"], words["slots"]
+    _within("--machines", machines, MACHINES_MAX)
+    _within("--slots", slots, SLOTS_MAX)
+    _within("--schedulers", words["schedulers"], SCHEDULERS_MAX)
+    is_private = machines is not None or slots is not None
+    every = (method, *(name for name in POLICIES if name != method))
+    return Order(
+        policies=every if words["compare"] else (method,),
+        ask=ask,
+        machines=(machines or MACHINES_DEFAULT) if is_private else None,
+        slots=slots or SLOTS_DEFAULT,
+        schedulers=words["schedulers"],
+        work=words["work"],
+        probe_ratio=_probe_ratio(words["probe_ratio"]),
+        has_cancellation=words["cancellation"],
+        is_multi_get=words["multi_get"],
+        warmup_s=parse_duration(words["warmup"]) if words["warmup"] else 0.0,
+        trace_in=words["trace"],
+        trace_out=words["save_trace"],
+        plot=words["plot"],
+        phases_out=words["phases"],
+        is_compared=words["compare"],
+    )
+
+
+def _within(name: str, number: int | None, most: int) -> None:
+    if number is not None and not 1 <= number <= most:
+        raise UsageError(f"{name} is {number}: give 1 to {most}")
+
+
+def _probe_ratio(word: str | None) -> float:
+    """0 = auto."""
+    if word is None:
+        return DEFAULT_PROBE_RATIO
+    if word.strip().lower() == "auto":
+        return 0.0
+    ratio = float(Number().convert(word, None, None))
+    if not 1 <= ratio <= PROBE_RATIO_MAX:
+        raise UsageError(
+            f"--probe-ratio is {ratio:g}: give 1 to {PROBE_RATIO_MAX:g} probes per task, or auto"
+        )
+    return ratio
