@@ -15,13 +15,13 @@ from covey.cli.head import head_of, is_up, not_up
 from covey.cli.output import note
 from covey.client.cluster import files_of
 from covey.client.reach import labels_of
-from covey.core.roster import AgentState
 from covey.errors import FleetError, MachineError, UsageError
 from covey.fleet.inventory import read_inventory
 from covey.fleet.limit import select
 from covey.head.lowering import DownOrder, down
 from covey.head.raised import Raised, UpOrder
 from covey.head.raising import up
+from covey.model.agent_state import AgentState
 from covey.settings import Settings
 
 #: What a shell adds to the number of the signal that ended a command.

@@ -17,8 +17,8 @@ from covey.bus.loop import run_loop
 from covey.client.client import HeadLink
 from covey.client.head_job import HeadJob
 from covey.client.jobs import JobOrder, outcomes
-from covey.core.roster import AgentState
 from covey.errors import CoveyError, JobCancelled, RequestTimeout, UsageError
+from covey.model.agent_state import AgentState
 from covey.model.context import encode_command
 from covey.model.errand import Errand, Gathered, decode_gathered, encode_errand
 from covey.model.job import JobSpec, Shape

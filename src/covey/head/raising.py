@@ -15,18 +15,20 @@ from covey._version import VERSION
 from covey.agent import persist, runtime
 from covey.agent.cpus import default_slots, parse_slots
 from covey.client.cluster import ClusterFiles, Machine, Trace, files_of
-from covey.core.roster import AgentState
+from covey.client.users import write_users
 from covey.errors import AlreadyUp, MachineError, UsageError
 from covey.fleet import archive as archives
 from covey.fleet.archive import Archive
 from covey.fleet.fanout import fan_out
 from covey.fleet.host import Host
+from covey.fleet.limit import select
 from covey.fleet.ssh import Ssh
 from covey.head import processes
 from covey.head.landing import Landing
 from covey.head.lowering import PERSISTENT, take_down
 from covey.head.raised import Raised, Up, UpOrder
 from covey.head.waiting import LOOK_EVERY_S, HeadWatch
+from covey.model.agent_state import AgentState
 from covey.scheduler.folding import head_is_up
 from covey.scheduler.places import settled
 from covey.settings import ANSWER_TIMEOUT_S, Settings
@@ -84,8 +86,10 @@ class _Raising:
         local, remote = self._plan_local(known), self._plan_remote(known)
         if not local and not remote:
             raise UsageError("say which machines — for example: covey up lab1 lab2")
+        local, remote = self._grouped(local, remote)
         dead = [m for m in local if not processes.is_alive(self.files, m.name)]
-        if self.was_up and not dead and not remote and self.order.local is not None:
+        changes = self.order.groups or self.order.users is not None
+        if self.was_up and not (dead or remote or changes) and self.order.local is not None:
             cluster = self.settings.cluster
             raise AlreadyUp(f"cluster {cluster} is up already: see it with: covey status")
         if not self.order.is_starting:
@@ -132,6 +136,22 @@ class _Raising:
             wanted.append(replace(machine, host=host))
         return wanted
 
+    def _grouped(
+        self, local: list[Machine], remote: list[Machine]
+    ) -> tuple[list[Machine], list[Machine]]:
+        """The same machines in the groups that they shall be in."""
+        known = [(machine.name, machine.labels) for machine in (*local, *remote)]
+        for group, pattern in self.order.groups:
+            names = select(known, pattern or "all", f"--group {group}=")
+
+            def placed(machine: Machine, group: str = group, names: list[str] = names) -> Machine:
+                others = tuple(one for one in machine.groups if one != group)
+                groups = (*others, group) if machine.name in names else others
+                return replace(machine, groups=groups)
+
+            local, remote = list(map(placed, local)), list(map(placed, remote))
+        return local, remote
+
     def _enrol(self, known: list[Machine], local: list[Machine], remote: list[Machine]) -> None:
         """cluster.json and keys, so that the bus lets them in."""
         ours = {machine.name: machine for machine in (*local, *remote)}
@@ -143,6 +163,8 @@ class _Raising:
             kept = [ours.pop(m.name, m) for m in there if m.name in ours or m.name not in gone]
             return kept + list(ours.values())
 
+        if self.order.users is not None:
+            write_users(self.settings.state_dir, self.order.users)
         self.files.make_keys(list(ours))
         self.files.change_machines(change)
 

@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from covey.client.client import HeadLink
-from covey.core.roster import AgentState
 from covey.errors import BootstrapFailed
+from covey.model.agent_state import AgentState
 from covey.settings import Settings
 
 T = TypeVar("T")
