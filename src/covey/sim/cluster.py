@@ -52,7 +52,17 @@ class Chunk:
 class Node:
     """A simulated process: an agent or a scheduler."""
 
-    __slots__ = ("core", "is_up", "jobs", "name", "running", "starts", "tick_at", "wire_free_at")
+    __slots__ = (
+        "core",
+        "is_up",
+        "jobs",
+        "name",
+        "running",
+        "slow",
+        "starts",
+        "tick_at",
+        "wire_free_at",
+    )
 
     def __init__(self, name: str, core: AgentCore | SchedulerCore) -> None:
         self.name = name
@@ -64,6 +74,8 @@ class Node:
         self.running: dict[int, Chunk] = {}
         #: Of a scheduler: its jobs by number.
         self.jobs: dict[int, SimJob] = {}
+        #: Of an agent: seconds that a second's task takes here.
+        self.slow = 1.0
         #: Of an agent: how often it was started.
         self.starts = 1
         #: To whom -> when the last frame sent there arrives: none overtakes another.
@@ -77,6 +89,7 @@ class Cluster:
         kernel: its `hop_s` is the delay of a message, if all take the same.
         machines: how many agents.
         slots: of each agent.
+        speeds: of machines, in turn: 2.0 does a task in half the time.
         schedulers: jobs go to them in turn.
         latency: of messages.
         spec: what all jobs have in common but user and priority; it has one shape.
@@ -87,6 +100,7 @@ class Cluster:
         kernel: Kernel,
         machines: int,
         slots: int,
+        speeds: tuple[float, ...],
         schedulers: int,
         latency: Latency,
         spec: JobSpec,
@@ -100,7 +114,9 @@ class Cluster:
         self._turn = 0
         #: Messages said that place tasks or tell of them.
         self.messages = 0
-        self.agents = [self._agent(f"m{number}") for number in range(1, machines + 1)]
+        self.agents = [
+            self._agent(f"m{at + 1}", speeds[at % len(speeds)]) for at in range(machines)
+        ]
         self.schedulers = [self._scheduler(f"s{number}") for number in range(1, schedulers + 1)]
         self._nodes = {node.name: node for node in (*self.agents, *self.schedulers)}
         for scheduler in self.schedulers:
@@ -117,6 +133,15 @@ class Cluster:
         self._tell(scheduler, Opened(number, self._spec_of(job)))
         self._tell(scheduler, Added(number, 1, 1, count))
         self._tell(scheduler, Sealed(number, count))
+
+    def busy(self) -> dict[str, int]:
+        """Slots that run tasks of each user."""
+        users: dict[str, int] = {}
+        for agent in self.agents:
+            for chunk in agent.running.values():
+                user = chunk.start.terms.user
+                users[user] = users.get(user, 0) + 1
+        return dict(sorted(users.items()))
 
     def kill(self, agent: Node) -> None:
         """SIGKILL: what it had said is on its way, what it knew is gone."""
@@ -142,8 +167,10 @@ class Cluster:
 
     # -- processes
 
-    def _agent(self, name: str) -> Node:
-        return Node(name, self._core_of_agent(name, 1))
+    def _agent(self, name: str, speed: float) -> Node:
+        node = Node(name, self._core_of_agent(name, 1))
+        node.slow = 1.0 / speed
+        return node
 
     def _core_of_agent(self, name: str, starts: int) -> AgentCore:
         return AgentCore(name, f"{name}.{starts}", self._slots, self._kernel.rng)
@@ -227,7 +254,7 @@ class Cluster:
         job = self._nodes[start.scheduler].jobs.get(start.job)
         chunk.began = self._kernel.now
         duration = job.durations[start.ids[chunk.done] - 1] if job is not None else 0.0
-        self._kernel.after(duration, self._ended, (node, chunk, chunk.done))
+        self._kernel.after(duration * node.slow, self._ended, (node, chunk, chunk.done))
 
     def _ended(self, argument: tuple[Node, Chunk, int]) -> None:
         node, chunk, done = argument

@@ -25,10 +25,12 @@ RESERVED = -1.0
 class Machine:
     """Slots, and what waits for them: (job, since, duration of the task or RESERVED)."""
 
-    __slots__ = ("free", "queue")
+    __slots__ = ("free", "queue", "slow")
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, speed: float) -> None:
         self.free = slots
+        #: Seconds that a second's task takes here.
+        self.slow = 1.0 / speed
         self.queue: deque[tuple[Running, float, float]] = deque()
 
 
@@ -53,6 +55,7 @@ class Queues:
         kernel: its `hop_s` is the delay of a message, if all take the same.
         machines: how many.
         slots: of each.
+        speeds: of machines, in turn: 2.0 does a task in half the time.
         latency: of messages.
         policy: where tasks or reservations go.
         has_cancellation: reservations left over are taken back when the last task is granted.
@@ -63,6 +66,7 @@ class Queues:
         kernel: Kernel,
         machines: int,
         slots: int,
+        speeds: tuple[float, ...],
         latency: Latency,
         policy: PlacementPolicy,
         *,
@@ -73,7 +77,9 @@ class Queues:
         self._policy = policy
         self._has_cancellation = has_cancellation
         self._names = [f"m{number}" for number in range(1, machines + 1)]
-        self._machines = {name: Machine(slots) for name in self._names}
+        self._machines = {
+            name: Machine(slots, speeds[at % len(speeds)]) for at, name in enumerate(self._names)
+        }
         self._slots = slots
         #: Messages said, of any kind.
         self.messages = 0
@@ -141,7 +147,7 @@ class Queues:
             if duration == RESERVED:
                 self._claim(machine, running, 0.0)
             else:
-                self._kernel.after(duration, self._ended, (machine, running))
+                self._kernel.after(duration * machine.slow, self._ended, (machine, running))
 
     # -- slots
 
@@ -156,7 +162,7 @@ class Queues:
             self._claim(machine, running, waited)
             return
         running.job.waited_s = max(running.job.waited_s, waited)
-        self._kernel.after(duration, self._ended, (machine, running))
+        self._kernel.after(duration * machine.slow, self._ended, (machine, running))
 
     def _claim(self, machine: Machine, running: Running, waited: float) -> None:
         self.messages += 2
@@ -181,7 +187,8 @@ class Queues:
         kernel = self._kernel
         constant = self._latency.is_constant
         hop_s = kernel.hop_s if constant else self._latency.draw(kernel.rng)
-        kernel.after(hop_s + running.durations[at], self._ended, (machine, running))
+        duration = running.durations[at] * machine.slow
+        kernel.after(hop_s + duration, self._ended, (machine, running))
         if running.asked and running.granted == len(running.durations):
             self._cancel(running)
 

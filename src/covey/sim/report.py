@@ -11,23 +11,36 @@ from covey.sim.workload import SimJob
 NO_WAIT_S = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One policy at one load. Times are of jobs, in seconds.
-
-    ideal: where nothing waits and messages take no time. slowdown_p50: median over median of that.
-    zero_wait: the part of the jobs of which no task waited, and what the closed form says (None =
-    there is none). waited: the longest wait of a task of the job, median. unfinished: jobs whose
-    tasks were not all done when the run was cut off.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What of a run is not in its jobs. zero_wait_expected: what the closed form says of it."""
 
     policy: str
     load: float
+    label: str
     engine: str
-    jobs: int
-    tasks: int
+    machines: int
+    slots: int
     probe_ratio: float
     has_cancellation: bool
+    zero_wait_expected: float | None
+    messages_per_task: float
+    events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point(Run):
+    """One run, or one part of its jobs. Times are of jobs, in seconds.
+
+    ideal: where nothing waits and messages take no time. slowdown_p50: median over median of that.
+    waited: the longest wait of a task of the job. zero_wait: the part of the jobs of which no task
+    waited. unfinished: jobs that had not ended when the run was cut off; they are in no other
+    figure.
+    """
+
+    part: str
+    jobs: int
+    tasks: int
     p50_s: float
     p95_s: float
     p99_s: float
@@ -36,15 +49,10 @@ class Point:
     slowdown_p50: float
     waited_p50_s: float
     zero_wait: float
-    zero_wait_expected: float | None
-    messages_per_task: float
-    events: int
-    #: Which part of the jobs this is about, where a run is cut into parts.
-    part: str = ""
-    unfinished: int = 0
+    unfinished: int
 
     def to_json(self) -> dict[str, Any]:
-        """Field by field, rounded to what a seed can mean."""
+        """Field by field, rounded to a nanosecond."""
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
 
@@ -62,15 +70,8 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 def cdf(ordered: Sequence[float], steps: int = 1000) -> list[tuple[float, float]]:
     """(fraction, value): at most `steps` points of a distribution function."""
     count = len(ordered)
-    if not count:
-        return []
     steps = min(steps, count)
     return [(step / steps, ordered[ceil(count * step / steps) - 1]) for step in range(1, steps + 1)]
-
-
-def responses(jobs: Sequence[SimJob]) -> list[float]:
-    """Response times of the jobs that ended, ascending."""
-    return sorted(job.response_s for job in jobs if job.ended_at >= 0.0)
 
 
 def steady(jobs: list[SimJob], warm_up: float) -> list[SimJob]:
@@ -78,35 +79,18 @@ def steady(jobs: list[SimJob], warm_up: float) -> list[SimJob]:
     return jobs[int(len(jobs) * warm_up) :]
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What of a run is not in its jobs."""
-
-    policy: str
-    load: float
-    engine: str
-    probe_ratio: float
-    has_cancellation: bool
-    zero_wait_expected: float | None
-    messages_per_task: float
-    events: int
-
-
-def point_of(jobs: Sequence[SimJob], figures: Figures, part: str = "") -> Point:
-    """Sum up the jobs of one run."""
-    ended = [job for job in jobs if job.ended_at >= 0.0]
-    times = responses(ended)
+def point_of(jobs: Sequence[SimJob], about: Run, part: str = "") -> Point:
+    """Sum up the jobs of one run, or a part of them."""
+    ended = [job for job in jobs if job.has_ended]
+    times = sorted(job.response_s for job in ended)
     ideal = percentile(sorted(job.ideal_s for job in ended), 50)
     p50 = percentile(times, 50)
     count = max(1, len(ended))
     return Point(
-        policy=figures.policy,
-        load=figures.load,
-        engine=figures.engine,
+        **asdict(about),
+        part=part,
         jobs=len(jobs),
         tasks=sum(len(job.durations) for job in jobs),
-        probe_ratio=figures.probe_ratio,
-        has_cancellation=figures.has_cancellation,
         p50_s=p50,
         p95_s=percentile(times, 95),
         p99_s=percentile(times, 99),
@@ -115,9 +99,5 @@ def point_of(jobs: Sequence[SimJob], figures: Figures, part: str = "") -> Point:
         slowdown_p50=p50 / ideal if ideal else 0.0,
         waited_p50_s=percentile(sorted(job.waited_s for job in ended), 50),
         zero_wait=sum(job.waited_s <= NO_WAIT_S for job in ended) / count,
-        zero_wait_expected=figures.zero_wait_expected,
-        messages_per_task=figures.messages_per_task,
-        events=figures.events,
-        part=part,
         unfinished=len(jobs) - len(ended),
     )

@@ -5,7 +5,8 @@ compared on the same jobs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
 from typing import Literal
 
@@ -29,6 +30,11 @@ class SimJob:
     ended_at: float = -1.0
     #: The longest that a task of it waited in a queue.
     waited_s: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        """All its outcomes are known."""
+        return self.ended_at >= 0.0
 
     @property
     def response_s(self) -> float:
@@ -61,7 +67,7 @@ class Workload:
 
     jobs: in all. tasks: of each job. mean_s: mean duration of a short task. long_share of the jobs
     take `long_factor` times as long. trace: durations of tasks, repeated as often as needed,
-    instead of `durations`.
+    instead of `durations`. phases: (seconds, who asks for how much), one after the other.
     """
 
     jobs: int = 1000
@@ -71,31 +77,46 @@ class Workload:
     long_share: float = 0.0
     long_factor: float = 1000.0
     trace: tuple[float, ...] = ()
-    streams: tuple[Stream, ...] = field(default=(Stream(0.8),))
+    phases: tuple[tuple[float, tuple[Stream, ...]], ...] = field(default=((inf, (Stream(1.0),)),))
 
     def task_mean_s(self) -> float:
         """Mean duration of all tasks."""
         mean_s = sum(self.trace) / len(self.trace) if self.trace else self.mean_s
         return mean_s * (1.0 + self.long_share * (self.long_factor - 1.0))
 
+    def at(self, load: float) -> "Workload":
+        """The same with all demands times `load`."""
+        phases = tuple(
+            (seconds, tuple(replace(one, load=one.load * load) for one in streams))
+            for seconds, streams in self.phases
+        )
+        return replace(self, phases=phases)
+
     def draw(self, slots: int, seed: str) -> list[SimJob]:
         """The jobs in the order of their arrival, for a cluster of so many slots."""
         rng = Random(f"workload {seed}")
-        rates = [stream.load * slots / (self.task_mean_s() * self.tasks) for stream in self.streams]
-        total = sum(rates)
         jobs: list[SimJob] = []
-        now, taken = 0.0, 0
-        for number in range(1, self.jobs + 1):
-            now += rng.expovariate(total)
-            stream = self.streams[_drawn(rates, rng.random() * total)]
-            is_long = rng.random() < self.long_share
-            durations = self._durations(rng, taken)
-            taken += self.tasks
-            if is_long:
-                durations = [duration * self.long_factor for duration in durations]
-            job = SimJob(number, now, durations, stream.user, stream.priority, is_long)
-            jobs.append(job)
+        start = 0.0
+        for seconds, streams in self.phases:
+            job_slot_s = self.task_mean_s() * self.tasks
+            rates = [stream.load * slots / job_slot_s for stream in streams]
+            total = sum(rates)
+            now = start
+            while total and len(jobs) < self.jobs:
+                now += rng.expovariate(total)
+                if now >= start + seconds:
+                    break
+                stream = streams[_drawn(rates, rng.random() * total)]
+                jobs.append(self._job(len(jobs) + 1, now, stream, rng))
+            start += seconds
         return jobs
+
+    def _job(self, number: int, at: float, stream: Stream, rng: Random) -> SimJob:
+        is_long = rng.random() < self.long_share
+        durations = self._durations(rng, (number - 1) * self.tasks)
+        if is_long:
+            durations = [duration * self.long_factor for duration in durations]
+        return SimJob(number, at, durations, stream.user, stream.priority, is_long)
 
     def _durations(self, rng: Random, taken: int) -> list[float]:
         tasks, mean_s = self.tasks, self.mean_s

@@ -1,0 +1,62 @@
+"""Runs of a simulation on all cores: one process per core, one run at a time in each.
+
+Results come back in the order of the runs, so what is printed does not depend on who was faster.
+"""
+
+import multiprocessing
+import sys
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from covey.cli.output import note
+from covey.cli.sim_plan import cores
+from covey.sim.study import Result, Study, run
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All results, and how long they took together."""
+
+    results: list[Result]
+    elapsed_s: float
+    processes: int
+
+    @property
+    def events(self) -> int:
+        """Events that happened in all runs."""
+        return sum(result.points[0].events for result in self.results if result.points)
+
+
+def run_all(studies: list[Study], processes: int | None = None) -> Done:
+    """Run all; with more than one process, the longest (by their order, the last) begin first."""
+    began = time.monotonic()
+    processes = max(1, min(processes or cores(), len(studies)))
+    if processes == 1:
+        results = [run(study) for study in studies]
+    else:
+        results = _in_processes(studies, processes)
+    return Done(results, time.monotonic() - began, processes)
+
+
+def _in_processes(studies: list[Study], processes: int) -> list[Result]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context) as pool:
+        # High loads take longest and come last: begun first, no core waits for one at the end.
+        futures = {pool.submit(run, study): at for at, study in reversed(list(enumerate(studies)))}
+        try:
+            _follow(futures, len(studies))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        results = {at: future.result() for future, at in futures.items()}
+    return [results[at] for at in range(len(studies))]
+
+
+def _follow(futures: dict[Future[Result], int], total: int) -> None:
+    if not sys.stderr.isatty():
+        return
+    for done, _ in enumerate(as_completed(futures), start=1):
+        sys.stderr.write(f"\r{done}/{total} points")
+        sys.stderr.flush()
+    note("")
