@@ -1,5 +1,6 @@
 """`covey up` and distsys's `start_local`."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +11,17 @@ from covey.cli.offer import host_names
 from covey.cli.output import counted, note, print_json, printable, say
 from covey.cli.raise_lines import MachineLines, summary_of
 from covey.client.cluster import Machine, files_of
-from covey.errors import CoveyError
+from covey.errors import CoveyError, UsageError
+from covey.fleet.config import read_users
 from covey.fleet.contact import Contact, root_warning
+from covey.fleet.fields import read_labels
 from covey.fleet.host import Host
 from covey.fleet.inventory import Inventory, read_inventory
 from covey.fleet.terminal import contact_at
 from covey.head.raising import LOCAL_MACHINES_MAX, Raised, Up, UpOrder
 from covey.head.raising import up as raise_up
 from covey.head.reason import explained
+from covey.model.users import Users
 from covey.settings import Settings
 
 #: Virtual machines of `start_local` without a number: as many as distsys's port.conf had.
@@ -50,6 +54,14 @@ covey up --local 4 --slots 1
     default="",
     help="Slots of each: a number, 150% of the CPUs, or `physical` (default: the CPUs).",
 )
+@click.option(
+    "--group",
+    "groups",
+    metavar="G[=PATTERN]",
+    multiple=True,
+    help="Put them, or those of PATTERN ('local1,local2'), into group G: a label for tasks.",
+)
+@click.option("--users", "users_text", default="", hidden=True)
 @click.option("--persist", is_flag=True, help="Come back after a restart: agents and head.")
 @click.option("--now", is_flag=True, help="Replace agents of another version at once.")
 @click.option("--rollback", is_flag=True, help="Take the covey that machines ran before.")
@@ -68,7 +80,8 @@ def up(call: Call, hosts: Sequence[str], **chosen: Any) -> int:
     Agents of another version are replaced one by one, after the tasks that they run.
 
     The cluster stays until `covey down`. While it is up, `covey map` and covey.Executor use it, and
-    jobs outlive the terminal that began them. Ends with 1 when a machine did not come up.
+    jobs outlive the terminal that began them. What users may ask for there is [users] of covey.toml
+    as it is now; up again takes a new one. Ends with 1 when a machine did not come up.
     """
     return _bring_up(call, hosts, chosen)
 
@@ -105,6 +118,8 @@ def _order(
         hosts=named,
         local=chosen["local"],
         slots=chosen["slots"],
+        groups=tuple(_group(text) for text in chosen.get("groups") or ()),
+        users=_users(str(chosen.get("users_text") or "")),
         is_all=not hosts and not chosen["hosts_files"] and not chosen["limit"],
         is_persistent=bool(chosen.get("persist")),
         is_now=bool(chosen.get("now")),
@@ -113,6 +128,22 @@ def _order(
         accepts_new_host_keys=bool(chosen.get("accept_new_host_keys")),
         contact=contact,
     )
+
+
+def _group(text: str) -> tuple[str, str]:
+    group, _, pattern = text.partition("=")
+    try:
+        labels = read_labels(group)
+    except ValueError as error:
+        raise UsageError(f"--group {text}: {error}") from error
+    if len(labels) != 1:
+        raise UsageError(f"--group {text}: one group at a time, such as gpu=local1,local2")
+    return labels[0], pattern.strip()
+
+
+def _users(text: str) -> Users | None:
+    """[users] of covey.toml here, or of the machine that called us (`--head`)."""
+    return Users.from_wire(json.loads(text)) if text else read_users()
 
 
 @command("start_local", examples="covey start_local\ncovey start_local 4\ncovey ping")

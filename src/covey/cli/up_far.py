@@ -6,6 +6,7 @@ reaches them, no agent is forwarded.
 """
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -17,7 +18,7 @@ from covey.errors import ServerMissing, UsageError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap
 from covey.fleet.call_settings import config_places
-from covey.fleet.config import read_config
+from covey.fleet.config import read_config, read_users
 from covey.fleet.probe import Probe, probe
 from covey.fleet.ssh import Connection, script, words
 from covey.fleet.to_head import ToHead
@@ -103,6 +104,8 @@ def _with_files(connection: Connection, found: Probe, argv: Sequence[str]) -> li
         names_any = True
     if not _names_machines(argv[1:]) and not names_any and not os.environ.get("COVEY_HOSTS"):
         there += _with_config(connection, found)
+    if (users := read_users()) is not None:
+        there += ["--users", json.dumps(users.to_wire())]
     return there
 
 

@@ -24,14 +24,18 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from covey._version import VERSION
 from covey.bus.authority import Authority
 from covey.bus.config import ACCOUNT_USER
 from covey.bus.record import read_record, start_time, write_private
+from covey.client.members import Machine as Machine
+from covey.client.members import ProcessRecord as ProcessRecord
+from covey.client.members import RemoteRecord as RemoteRecord
+from covey.client.members import Trace as Trace
 from covey.client.private import SPACE_NAME_MAX, BusAddress
 from covey.errors import NotUp
 from covey.fleet.host import Host
@@ -50,80 +54,6 @@ _URL = "bus.url"
 
 #: Archives of which a cluster remembers that its machines had them (`up --rollback`).
 ARCHIVES_NOTED_MAX = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A machine of the cluster, as it was brought up."""
-
-    name: str
-    slots: int
-    slots_from: str
-    #: Where tasks get their directories.
-    directory: str
-    #: `local`: a virtual machine here. `ssh`: reached from here. `joined`: it came by its own ssh.
-    kind: Literal["local", "ssh", "joined"] = "local"
-    #: How it is reached, of an `ssh` machine.
-    host: Host | None = None
-    #: It finishes what it has and gets no more (`covey drain`).
-    is_draining: bool = False
-    #: Groups that `up --group` put it into, besides those of its host.
-    groups: tuple[str, ...] = ()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The groups that it is in: `--limit @GROUP` takes it, tasks may need one."""
-        own = self.host.labels if self.host is not None else ()
-        return tuple(dict.fromkeys((*own, *self.groups)))
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
-    """A process of ours that outlives its starter. The start time tells a reused pid apart."""
-
-    pid: int
-    started: int
-    #: Of a head: its scheduler's term; of an agent 0.
-    term: int = 0
-    incarnation: str = ""
-    #: Of an agent: the directory that goes with it.
-    runtime_dir: str = ""
-    #: Of a head: which covey it is.
-    version: str = ""
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it runs."""
-        return start_time(self.pid) == self.started
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteRecord:
-    """An agent on another machine, as it was started last."""
-
-    incarnation: str
-    #: Its runtime directory there: where the bus is forwarded to.
-    runtime_dir: str
-    #: Digest of the archive that it runs from.
-    archive: str
-    #: The Python there, as a path: what is called with the archive.
-    executable: str
-    python: str = ""
-    platform: str = ""
-    slots: int = 0
-    is_persistent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """A host that has something of ours."""
-
-    host: Host
-    #: Its Python and the archive there: with them all is removed.
-    executable: str
-    archive: str
-    #: An agent may still run there: it was not reached when the cluster went down.
-    is_running: bool = False
 
 
 class ClusterFiles:
@@ -348,7 +278,14 @@ class ClusterFiles:
         for machine in self.machines():
             self.forget_machine(machine.name)
         shutil.rmtree(self.control_dir(), ignore_errors=True)
-        for name in ("head.json", "cluster.json", "cluster.lock", "command", "control"):
+        for name in (
+            "head.json",
+            "cluster.json",
+            "cluster.lock",
+            "command",
+            "control",
+            "users.json",
+        ):
             (self.dir / name).unlink(missing_ok=True)
         for folder in (self.keys, self.bus_dir, self.scheduler_dir):
             shutil.rmtree(folder, ignore_errors=True)

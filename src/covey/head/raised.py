@@ -6,6 +6,7 @@ from typing import Literal
 from covey.errors import CoveyError
 from covey.fleet.contact import Contact
 from covey.fleet.host import Host
+from covey.model.users import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class UpOrder:
     is_rollback: bool = False
     #: False: the archive is sent and nothing started (`--no-start`).
     is_starting: bool = True
+    #: (group, pattern): of the machines of this call, those of the pattern ("" = all) are in the
+    #: group, and no others.
+    groups: tuple[tuple[str, str], ...] = ()
+    #: What users may ask for from now on; None = as before.
+    users: Users | None = None
     accepts_new_host_keys: bool = False
     #: Who answers the questions of ssh; None: nobody does, and nothing is asked.
     contact: Contact | None = None

@@ -1,0 +1,81 @@
+"""What the files of a cluster say of its machines and processes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from covey.bus.record import start_time
+from covey.fleet.host import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine of the cluster, as it was brought up."""
+
+    name: str
+    slots: int
+    slots_from: str
+    #: Where tasks get their directories.
+    directory: str
+    #: `local`: a virtual machine here. `ssh`: reached from here. `joined`: it came by its own ssh.
+    kind: Literal["local", "ssh", "joined"] = "local"
+    #: How it is reached, of an `ssh` machine.
+    host: Host | None = None
+    #: It finishes what it has and gets no more (`covey drain`).
+    is_draining: bool = False
+    #: Groups that `up --group` put it into, besides those of its host.
+    groups: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The groups that it is in: `--limit @GROUP` takes it, tasks may need one."""
+        own = self.host.labels if self.host is not None else ()
+        return tuple(dict.fromkeys((*own, *self.groups)))
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """A process of ours that outlives its starter. The start time tells a reused pid apart."""
+
+    pid: int
+    started: int
+    #: Of a head: its scheduler's term; of an agent 0.
+    term: int = 0
+    incarnation: str = ""
+    #: Of an agent: the directory that goes with it.
+    runtime_dir: str = ""
+    #: Of a head: which covey it is.
+    version: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return start_time(self.pid) == self.started
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRecord:
+    """An agent on another machine, as it was started last."""
+
+    incarnation: str
+    #: Its runtime directory there: where the bus is forwarded to.
+    runtime_dir: str
+    #: Digest of the archive that it runs from.
+    archive: str
+    #: The Python there, as a path: what is called with the archive.
+    executable: str
+    python: str = ""
+    platform: str = ""
+    slots: int = 0
+    is_persistent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A host that has something of ours."""
+
+    host: Host
+    #: Its Python and the archive there: with them all is removed.
+    executable: str
+    archive: str
+    #: An agent may still run there: it was not reached when the cluster went down.
+    is_running: bool = False
