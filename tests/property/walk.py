@@ -7,6 +7,7 @@ from tests.property.world import World
 
 from covey.core.events import DrainAsked, TailAsked
 from covey.model.job import HaltPolicy, JobSpec, RetryPolicy, Shape
+from covey.model.policy import LATE_BINDING, POLICIES
 
 #: Most jobs and schedulers of a walk; more only make it slower.
 JOBS_MAX = 4
@@ -38,6 +39,10 @@ def a_random_spec(rng: Random, agents: list[str]) -> JobSpec:
         halt=rng.choice(halts),
         on_lost=on_lost,
         start_delay_s=rng.choice((0.0, 0.0, 0.0, 0.5)),
+        policy=rng.choice((LATE_BINDING, LATE_BINDING, LATE_BINDING, *POLICIES)),
+        probe_ratio=rng.choice((2.0, 2.0, 1.0, 1.05, 3.5, 0)),
+        has_cancellation=rng.random() < 0.8,
+        is_multi_get=rng.random() < 0.6,
     )
 
 

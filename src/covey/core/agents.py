@@ -1,28 +1,16 @@
 """One agent, as its scheduler sees it: its state, its session, what it holds and may be given."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from covey.core.link import Link
+from covey.model.agent_state import AgentState as AgentState
 
 #: What people are told of an agent that is ready and gets no more work.
 DRAINING = "draining"
-
-
-class AgentState(StrEnum):
-    """What a scheduler thinks of an agent."""
-
-    #: Asked for a session; nothing is known of it yet.
-    JOINING = "joining"
-    #: In session.
-    READY = "ready"
-    #: Silent for UNREACHABLE_AFTER_S; it may come back.
-    UNREACHABLE = "unreachable"
-    #: Known dead, or unreachable for ORPHAN_AFTER_S.
-    LOST = "lost"
-    #: It said goodbye, was taken down, or speaks another protocol.
-    LEFT = "left"
+#: Seconds that an agent of which nothing is known yet is waited for; then a task that must not
+#: wait for its machine (`JobSpec.on_lost` = fail) takes it for out of reach.
+JOINING_MAX_S = 10.0
 
 
 @dataclass(slots=True)
@@ -46,9 +34,13 @@ class Peer:
     slots: int = 0
     #: Slots that it left free when it last spoke, less what was granted since: credit.
     free: int = 0
+    #: Slots in which something ran when it last spoke, for whomever.
+    busy: int = 0
+    #: Tasks that it was granted and has not told the end of.
+    out: int = 0
     #: (job, shape) -> tasks that a claim asked for and that were not there.
     parked: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
-    #: (job, shape) -> reservations that it holds for us; -1 = a standing one.
+    #: (job, shape) -> reservations that it holds for us, see `offers`.
     levels: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
     described: dict[tuple[int, int], None] = field(default_factory=dict[tuple[int, int], None])
     #: Finished batches that are recorded, to be told.
@@ -72,7 +64,7 @@ class Peer:
     def forget_session(self) -> None:
         """Nothing that the session was about holds any more."""
         self.link = None
-        self.free = 0
+        self.free = self.out = 0
         self.parked.clear()
         self.levels.clear()
         self.described.clear()

@@ -23,6 +23,7 @@ class JoinShortestQueue:
 
     asks = True
     is_early = True
+    is_measuring = False
     ahead = AHEAD_MAX
 
     def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:
@@ -52,6 +53,7 @@ class LeastLoaded:
 
     asks = False
     is_early = True
+    is_measuring = True
     ahead = LEAST_LOADED_AHEAD
 
     def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:

@@ -88,7 +88,7 @@ class Closing:
 
     def strand(self, job: Job, now: float) -> None:
         """Tasks that wait for machines out of reach end as lost, if the job does not wait."""
-        if not job.has_pins or job.spec.on_lost != "fail" or not job.is_open:
+        if not job.is_constrained or job.spec.on_lost != "fail" or not job.is_open:
             return
         for shape, pending in job.pending.items():
             terms = job.shapes[shape]
@@ -103,7 +103,7 @@ class Closing:
     def strand_all(self, now: float) -> None:
         """Agents went out of reach: what waits for them may have to end."""
         for job in list(self._jobs.values()):
-            if job.has_pins:
+            if job.is_constrained:
                 self.progress(job, now)
 
     def end_early(self, job: Job, event: str, reason: str, now: float) -> None:
@@ -201,7 +201,7 @@ class Closing:
         self._outbox.recorded(RecordJob(job.number, job.state.value, job.reason))
         self._outbox.recorded(JobEnded(job.number, job.state.value))
         del self._jobs[job.number]
-        self._binding.close(job.number, now)
+        self._binding.close(job, now)
 
     # -- one batch
 

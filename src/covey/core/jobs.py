@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from covey.core.pending import Pending
+from covey.core.placement import PlacementPolicy
+from covey.core.policies import policy_for
 from covey.errors import InvalidTransition
 from covey.model.job import JobSpec, JobState, Shape
 from covey.model.task import Attempt, OutcomeState
@@ -55,10 +57,19 @@ class Holding:
 class Job:
     """The tasks of one job and where they are."""
 
-    def __init__(self, number: int, spec: JobSpec, term: int) -> None:
+    def __init__(
+        self, number: int, spec: JobSpec, term: int, policy: PlacementPolicy | None = None
+    ) -> None:
         self.number = number
         self.spec = spec
         self.term = term
+        self.policy = policy or policy_for(spec)
+        #: Its tasks are granted before a slot is free for them; or it lives on credit and claims
+        #: for several tasks; or neither: one task per claim.
+        self.is_early = self.policy.is_early
+        # Who paces its starts would ask in vain for each of its reservations.
+        self.is_multi_get = spec.is_multi_get or spec.start_delay_s > 0
+        self.is_sharing = self.is_multi_get and not self.is_early
         self.state = JobState.RUNNING
         #: Why it is being ended early ("" = it is not).
         self.reason = ""
@@ -66,8 +77,8 @@ class Job:
         self.shapes: dict[int, Shape] = {}
         self.bytes_mean: dict[int, int] = {}
         self.pending: dict[int, Pending] = {}
-        #: Some shape names its machines; some shape takes no slot.
-        self.has_pins = False
+        #: Some shape says where it may run; some shape takes no slot.
+        self.is_constrained = False
         self.has_aside = False
         for shape, terms in enumerate(spec.shapes, start=1):
             self.add_shape(shape, terms)
@@ -92,6 +103,10 @@ class Job:
         self.cancelled = 0
         self.returned = 0
         self.next_start_at = 0.0
+        #: Pending tasks per shape for which reservations were left; see `reserving`.
+        self.covered: dict[int, int] = {}
+        #: Agent -> seconds that tasks of the job take there, where the policy measures them.
+        self.task_s: dict[str, float] = {}
 
     # -- what it is
 
@@ -153,7 +168,7 @@ class Job:
         if shape not in self.shapes:
             self.shapes[shape] = terms
             self.pending[shape] = Pending()
-            self.has_pins |= bool(terms.machines)
+            self.is_constrained |= bool(terms.machines or terms.labels or terms.avoid)
             self.has_aside |= not terms.slots
 
     def release(self) -> None:

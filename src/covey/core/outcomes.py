@@ -6,8 +6,8 @@ record, and to the agent (`Recorded`) only when the record is durable.
 """
 
 from covey.core.actions import Record, RecordAttempts
-from covey.core.binding import ASIDE_PAUSE_S
 from covey.core.closing import Batch, Closing
+from covey.core.credit import ASIDE_PAUSE_S
 from covey.core.events import Confirm
 from covey.core.jobs import Job, Lease
 from covey.core.outbox import Outbox

@@ -43,6 +43,11 @@ class PlacementPolicy(Protocol):
         """Tasks per slot that are bound early at most, before one of them ends."""
         ...
 
+    @property
+    def is_measuring(self) -> bool:
+        """Whether loads are what was granted, in seconds of measured time; see `LeastLoaded`."""
+        ...
+
     def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:
         """Groups of agents that may be used; `agents` is not empty."""
         ...

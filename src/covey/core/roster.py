@@ -11,9 +11,12 @@ loop stood still, and not when most agents fall silent at once (then the fault i
 from collections.abc import Iterator
 
 from covey.core.actions import AgentChanged, Send
+from covey.core.agents import JOINING_MAX_S
 from covey.core.agents import AgentState as AgentState
 from covey.core.agents import Peer as Peer
+from covey.core.census import Census
 from covey.core.link import Link
+from covey.core.offers import Offers
 from covey.core.outbox import Outbox
 from covey.core.timers import Timers
 from covey.wire.messages import (
@@ -51,19 +54,26 @@ class Roster:
 
     def __init__(self, hello: Hello, outbox: Outbox, timers: Timers) -> None:
         self.peers: dict[str, Peer] = {}
-        #: Agents in session; those of them that may be given any task; the slots of these.
-        self.ready: list[str] = []
-        self.takers: list[str] = []
-        self.slots_ready = 0
+        self.census = Census(self.peers)
+        self.offers = Offers()
+        #: Kind of message -> how many were said or heard in sessions.
+        self.counts: dict[type[Message], int] = {}
         self.is_bus_up = True
         #: Agents whose session is over since the core last looked: what they were asked is void.
         self.dropped: list[Peer] = []
+        #: An agent went out of reach, or joins, since the core last looked.
+        self.is_fewer = False
         self._hello = hello
         self._outbox = outbox
         self._timers = timers
         self._pulses = 0
         self._nonce = 0
         self._doubt_until: float | None = None
+
+    @property
+    def ready(self) -> list[str]:
+        """Agents in session."""
+        return self.census.ready
 
     # -- who is asked
 
@@ -73,6 +83,7 @@ class Roster:
         if peer is None:
             peer = self.peers[name] = Peer(name, since=now)
             self._timers.wake_by(("pulse", ""), now + self._hello.pulse_s)
+            self._timers.wake_by(("joining", ""), now + JOINING_MAX_S)
         elif peer.state is not AgentState.LEFT:
             self.say_hello(peer, now)
             return
@@ -92,7 +103,7 @@ class Roster:
         if peer.is_draining is on:
             return
         peer.is_draining = on
-        self._recount()
+        self.census.changed()
         if peer.is_ready:
             peer.since = now
             self._outbox.now(AgentChanged(peer.name, peer.word))
@@ -136,6 +147,7 @@ class Roster:
         link = peer.link
         if link is None:
             return
+        self.counts[type(message)] = self.counts.get(type(message), 0) + 1
         for frame in link.send(message, now):
             self._outbox.now(Send(peer.name, frame))
         self._timers.wake_by(("link", peer.name), link.wake_at)
@@ -150,7 +162,7 @@ class Roster:
         key = (terms.job, terms.shape)
         if key in peer.described:
             return
-        peer.described[key] = None
+        self.offers.tell(peer, key)
         self.send(peer, terms, now)
         if is_followed:
             self.send(peer, Tail(terms.job, 0, True), now)
@@ -193,7 +205,11 @@ class Roster:
         peer.slots = welcome.slots
         peer.free = welcome.free
         peer.facts = dict(welcome.facts)
-        peer.levels = {(job, shape): count for job, shape, count in welcome.holds}
+        peer.out = sum(len(ids) for _, _, ids, _ in (*welcome.running, *welcome.unrecorded))
+        self.census.heard_busy(peer, max(0, welcome.slots - welcome.free))
+        for job, shape, count in welcome.holds:
+            self.offers.put(peer, (job, shape), count)
+            self.offers.know(peer, job)
         self._become(peer, AgentState.READY, "", now)
         self.ping(peer, now)
 
@@ -259,10 +275,8 @@ class Roster:
         """Assert what must hold between states and sessions."""
         for peer in self.peers.values():
             assert peer.is_ready == (peer.link is not None), f"{peer.name} is {peer.state}"
-        assert self.ready == [peer.name for peer in self.peers.values() if peer.is_ready]
-        takers = [name for name in self.ready if not self.peers[name].is_draining]
-        assert self.takers == takers
-        assert self.slots_ready == sum(self.peers[name].slots for name in takers)
+        self.census.check()
+        self.offers.check(self.peers.values())
 
     def _in_session(self) -> Iterator[Peer]:
         return (peer for peer in self.peers.values() if peer.link is not None)
@@ -278,8 +292,14 @@ class Roster:
         return True
 
     def _drop_session(self, peer: Peer) -> None:
+        if peer.link is not None:
+            self.dropped.append(peer)
+        self._forget_session(peer)
+
+    def _forget_session(self, peer: Peer) -> None:
+        self.offers.forget(peer)
         peer.forget_session()
-        self.dropped.append(peer)
+        self.census.heard_busy(peer, 0)
 
     def _strange(self, peer: Peer, frame: Frame, now: float) -> list[Message]:
         """A frame outside the session: the answer that we wait for, or a ghost."""
@@ -298,7 +318,7 @@ class Roster:
             reason = f"speaks protocol {message.protocol}, we speak {PROTOCOL}"
             self.leave(peer, reason, now, is_wanted=True)
             return []
-        peer.forget_session()
+        self._forget_session(peer)
         peer.link = Link(frame.session, now)
         self._timers.drop(("hello", peer.name))
         self._timers.wake_by(("silence", ""), now + UNREACHABLE_AFTER_S)
@@ -307,6 +327,8 @@ class Roster:
     def _heartbeat(self, peer: Peer, message: Heartbeat, now: float) -> None:
         if message.facts:
             peer.facts.update(message.facts)
+            if isinstance(busy := message.facts.get("busy"), int):
+                self.census.heard_busy(peer, busy)
         if message.nonce:
             self.control(peer, Heartbeat(echo=message.nonce))
         if message.echo and message.echo == peer.nonce:
@@ -317,11 +339,7 @@ class Roster:
         if peer.state is not state:
             peer.state = state
             peer.since = now
+            self.is_fewer |= state is not AgentState.READY
             if state is not AgentState.JOINING:
                 self._outbox.now(AgentChanged(peer.name, peer.word, reason))
-        self._recount()
-
-    def _recount(self) -> None:
-        self.ready = [name for name, other in self.peers.items() if other.is_ready]
-        self.takers = [name for name in self.ready if not self.peers[name].is_draining]
-        self.slots_ready = sum(self.peers[name].slots for name in self.takers)
+        self.census.changed()

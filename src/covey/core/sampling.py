@@ -27,6 +27,7 @@ class RandomPlacement:
 
     asks = False
     is_early = True
+    is_measuring = False
     ahead = AHEAD_MAX
 
     def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:
@@ -53,6 +54,7 @@ class PerTaskSampling:
 
     asks = True
     is_early = True
+    is_measuring = False
     ahead = AHEAD_MAX
 
     def __init__(self, ratio: float = DEFAULT_PROBE_RATIO) -> None:
@@ -97,6 +99,7 @@ class BatchSampling:
     tell the length of a queue, not how long it takes.
     """
 
+    is_measuring = False
     ahead = AHEAD_MAX
 
     def __init__(self, ratio: float = DEFAULT_PROBE_RATIO, *, is_late: bool = True) -> None:

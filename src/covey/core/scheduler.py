@@ -45,7 +45,6 @@ from covey.core.outcomes import Outcomes
 from covey.core.placement import PlacementPolicy
 from covey.core.recovery import Recovery
 from covey.core.roster import Peer, Roster
-from covey.core.sampling import BatchSampling
 from covey.core.timers import Key, Timers
 from covey.errors import InternalError
 from covey.wire.messages import (
@@ -84,7 +83,7 @@ class SchedulerCore:
             term: rises with each start of a durable scheduler.
             durable: `Recorded` is said only when the service confirms the record.
             rng: for placement.
-            policy: where reservations go (default: batch sampling with late binding).
+            policy: where tasks of all jobs go, whatever they name; None = as each job says.
             pulse_s: seconds between heartbeats.
         """
         self.scheduler_id = scheduler_id
@@ -96,8 +95,8 @@ class SchedulerCore:
         self._timers = Timers()
         hello = Hello(0, term, incarnation, durable, pulse_s)
         self.roster = Roster(hello, self._outbox, self._timers)
-        policy = policy or BatchSampling()
-        self.binding = Binding(self.jobs, self.roster, self._timers, policy, rng)
+        self._policy = policy
+        self.binding = Binding(self.jobs, self.roster, self._timers, rng)
         parts = (self.jobs, self.roster, self.binding, self._outbox, self._timers)
         self._closing = Closing(*parts, durable=durable)
         self._outcomes = Outcomes(
@@ -107,6 +106,11 @@ class SchedulerCore:
             self.jobs, self.roster, self.binding, self._outcomes, self._closing, self._timers
         )
         self._down_since = 0.0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Messages said and heard in sessions, by kind."""
+        return {kind.__name__: count for kind, count in self.roster.counts.items()}
 
     @property
     def wake_at(self) -> float | None:
@@ -126,6 +130,8 @@ class SchedulerCore:
         if self.roster.dropped:
             dropped, self.roster.dropped = self.roster.dropped, []
             self.binding.forget(dropped, now)
+        if self.roster.is_fewer:
+            self.roster.is_fewer = False
             self._timers.wake_by(("joining", ""), next_given_up(self.roster, now))
             self._closing.strand_all(now)
         self.binding.supply_aside(now)
@@ -174,7 +180,10 @@ class SchedulerCore:
             self._apply(peer, message, now)
 
     def _apply(self, peer: Peer, message: Message, now: float) -> None:
+        counts = self.roster.counts
+        counts[type(message)] = counts.get(type(message), 0) + 1
         if isinstance(message, Finished):
+            self.binding.ended(peer, message)
             # First its credit, then what ended: what must run again may go straight back.
             self.binding.heard(peer, message.free)
             self._outcomes.finished(peer, message, now)
@@ -188,7 +197,7 @@ class SchedulerCore:
             if message.incarnation == peer.incarnation:
                 self._recovery.left(peer, message.reason or "drained", now)
         elif isinstance(message, Load):
-            peer.facts |= {"queued": message.queued, "busy": message.busy}
+            self.binding.loaded(peer, message, now)
         # Anything else is for the service (Output, Fetch, Chunk) or not said to schedulers.
 
     def _asks(self, peer: Peer, ask: Claim | Finished, now: float) -> None:
@@ -201,7 +210,7 @@ class SchedulerCore:
     def _other(self, event: Event, now: float) -> None:
         match event:
             case Opened(number, spec):
-                self.jobs.setdefault(number, Job(number, spec, self.term))
+                self.jobs.setdefault(number, Job(number, spec, self.term, self._policy))
             case Shaped(number, shape, terms):
                 if job := self.jobs.get(number):
                     job.add_shape(shape, terms)
@@ -226,7 +235,7 @@ class SchedulerCore:
             job.bytes_mean[event.shape] = event.bytes_mean
         if not job.is_open:
             self._closing.drain(job, now)
-        elif job.has_pins:
+        elif job.is_constrained:
             self._closing.progress(job, now)
         else:
             self.binding.supply(job, now)
@@ -266,7 +275,7 @@ class SchedulerCore:
                 self._tail(event, now)
             case Restored(number, spec):
                 if number not in self.jobs:
-                    self._recovery.restored(event, Job(number, spec, self.term), now)
+                    self._recovery.restored(event, Job(number, spec, self.term, self._policy), now)
             case Confirm():
                 self._outcomes.confirmed(event, now)
             case _:
@@ -274,10 +283,8 @@ class SchedulerCore:
 
     def _about_agents(self, event: Event, now: float) -> None:
         match event:
-            case AgentKnown(name, is_far, labels):
-                self.roster.know(name, now)
-                self.roster.peers[name].is_far = is_far
-                self.roster.peers[name].labels = labels
+            case AgentKnown():
+                self._known(event, now)
             case AgentForgotten(name):
                 if peer := self.roster.peers.get(name):
                     self._recovery.left(peer, "taken down", now, is_forgotten=True)
@@ -295,6 +302,15 @@ class SchedulerCore:
                     self._recovery.gone(peer, "nobody listens there", now)
             case _:
                 self._about_bus(event, now)
+
+    def _known(self, event: AgentKnown, now: float) -> None:
+        self.roster.know(event.agent, now)
+        peer = self.roster.peers[event.agent]
+        peer.is_far = event.is_far
+        if peer.labels != event.labels:
+            peer.labels = event.labels
+            self.roster.census.changed()
+            self.binding.refit(peer, now)
 
     def _about_bus(self, event: Event, now: float) -> None:
         match event:
@@ -358,6 +374,8 @@ class SchedulerCore:
                 self.binding.call_back(job, now)
             case "pace":
                 self.binding.supply(job, now)
+            case "probe":
+                self.binding.probed(job, now)
             case "drain":
                 self._closing.drain(job, now)
             case _:

@@ -107,6 +107,11 @@ class Shape:
     #: "" = each job has its own.
     pool: str = ""
 
+    @property
+    def at_once(self) -> int:
+        """Tasks of the job that may run at once on one agent; 0 = as many as there are slots."""
+        return 1 if self.is_spread else self.limit
+
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:

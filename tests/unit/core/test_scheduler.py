@@ -4,8 +4,9 @@ import pytest
 from tests.unit.core.office import FAILED, OK, RETURNED, Office
 
 from covey.core.actions import JobEnded, Record, Resolve, Send
-from covey.core.binding import GRANT_MAX, UNSTARTED_MAX_S
+from covey.core.credit import UNSTARTED_MAX_S
 from covey.core.events import Added, Arrived, Confirm, Opened, Sealed, Shaped, TailAsked
+from covey.core.granting import GRANT_MAX
 from covey.core.jobs import JOB_TRANSITIONS, Job
 from covey.core.outcomes import CONFIRM_DELAY_S
 from covey.errors import InternalError, InvalidTransition

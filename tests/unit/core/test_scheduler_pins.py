@@ -5,8 +5,8 @@ from typing import Any
 from tests.unit.core.office import OK, RETURNED, Agent, Office
 
 from covey.core.actions import AgentChanged
-from covey.core.binding import ASIDE_PAUSE_S
 from covey.core.candidates import JOINING_MAX_S
+from covey.core.credit import ASIDE_PAUSE_S
 from covey.core.events import Added, AgentDraining, AgentForgotten, AgentKnown, Opened, Sealed
 from covey.core.slots import ASIDE_MAX
 from covey.model.job import JobSpec, Shape
