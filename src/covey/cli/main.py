@@ -29,6 +29,7 @@ PIPE_CLOSED = 141
 AT_HEAD = frozenset(
     {
         *("up", "down", "status", "exec", "drain", "doctor", "hosts", "cancel", "resume", "prune"),
+        *("trace",),
         *("chaos", "ping", "start_local", "shutdown_local"),
         *("deploy", "start", "erase", "kill"),
     }

@@ -67,6 +67,7 @@ Placement (docs: choose where tasks go):
                          with all of them; also --constraint
   --avoid M|@L           never on machine M, or on one with the label L
   --spread               at most one task at once on one machine
+  --trace                keep when each step of each task was, for: covey trace
   --wait                 when no machine may ever run it: wait for one, do not fail
   --priority N           larger goes first, -1000 to 1000 (default: 0)
   --preempt              stop a running task of lower priority where no slot is

@@ -36,6 +36,7 @@ FLAGS = {
     "--no-cancellation": "no_cancellation",
     "--preempt": "preempt",
     "--spread": "spread",
+    "--trace": "trace",
     "--wait": "wait",
     "--json": "as_json",
     "--quiet": "quiet",

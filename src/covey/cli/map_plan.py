@@ -101,6 +101,7 @@ class MapPlan:
     preempt: bool = False
     spread: bool = False
     wait: bool = False
+    trace: bool = False
     name: str = ""
     # Output.
     keep_order: bool = False
@@ -218,6 +219,7 @@ class MapPlan:
             avoid=self.avoid,
             is_spread=self.spread,
             may_preempt=self.preempt,
+            is_traced=self.trace,
             waits_for_machines=self.wait,
         )
         job = JobSpec(
