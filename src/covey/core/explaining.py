@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from covey.core.candidates import candidates
+from covey.core.candidates import candidates, is_constrained
 from covey.core.jobs import Job
 from covey.core.recovery import regrant_at
 from covey.core.roster import ORPHAN_AFTER_S, AgentState, Peer, Roster
 from covey.core.slots import ASIDE_MAX
+from covey.model.constraint import NAMED_MAX, fits, unmet
 from covey.model.job import Shape
 
 
@@ -34,6 +35,33 @@ def why(job: Job, task: int, roster: Roster, now: float) -> str:
         if task in pending:
             return _why_pending(job, shape, roster, now)
     return "has ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Tasks of one shape that wait, all for the same."""
+
+    tasks: int
+    #: The lowest number among them.
+    first: int
+    why: str
+    #: Nobody who is ready may run them, though some machine may come.
+    is_stuck: bool
+
+
+def waiting(job: Job, roster: Roster, now: float) -> list[Waiting]:
+    """What of a live job waits, and what for."""
+    found: list[Waiting] = []
+    if job.held_back.count:
+        text = "wait for agents to report whether they run them: the scheduler has just started"
+        found.append(Waiting(job.held_back.count, job.held_back.lowest(), text, False))
+    for shape, pending in job.pending.items():
+        if not pending.count:
+            continue
+        is_stuck = not candidates(roster, job.shapes[shape])
+        text = _why_pending(job, shape, roster, now)
+        found.append(Waiting(pending.count, pending.lowest(), text, is_stuck))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +115,37 @@ def _why_pending(job: Job, shape: int, roster: Roster, now: float) -> str:
     ready = [roster.peers[name] for name in candidates(roster, terms)]
     if not ready:
         return _nobody(roster, terms)
+    where = _named(terms, ready)
     if not need:
-        return f"{ASIDE_MAX} tasks run aside of the slots already on {_named(terms, ready)}"
+        return f"{ASIDE_MAX} tasks run aside of the slots already on {where}"
     if all(peer.slots < need for peer in ready):
         most = max(peer.slots for peer in ready)
         return f"needs {need} slots at once, and no agent has more than {most}"
-    return f"waits for a free slot on {_named(terms, ready)}"
+    if terms.is_spread:
+        return f"runs once at a time on each machine, and waits for one of {where}"
+    return f"waits for a free slot on {where}"
 
 
 def _nobody(roster: Roster, terms: Shape) -> str:
-    if not terms.machines:
-        peers = [peer for peer in roster.peers.values() if peer.state is not AgentState.LEFT]
+    peers = [peer for peer in roster.peers.values() if peer.state is not AgentState.LEFT]
+    if not is_constrained(terms):
         states = ", ".join(f"{peer.name} is {peer.word}" for peer in peers)
         return f"no agent is ready ({states or 'none is known'})"
-    peers = [roster.peers.get(name) for name in terms.machines]
-    states = ", ".join(
-        f"{name} is {peer.word if peer else 'not known'}"
-        for name, peer in zip(terms.machines, peers, strict=True)
-    )
-    return f"may run on {' or '.join(terms.machines)} only, and {states}"
+    fitting = [peer for peer in peers if fits(terms, peer.name, peer.labels)]
+    if fitting:
+        names, states = [peer.name for peer in fitting], [str(peer.word) for peer in fitting]
+    elif terms.machines:
+        names, states = list(terms.machines), ["not known"] * len(terms.machines)
+        known = {peer.name for peer in peers}
+        if known.intersection(names):
+            return unmet(terms, [(peer.name, peer.labels) for peer in peers])
+    else:
+        return unmet(terms, [(peer.name, peer.labels) for peer in peers])
+    told = ", ".join(f"{n} is {state}" for n, state in zip(names, states, strict=True))
+    return f"may run on {' or '.join(names)} only, and {told}"
 
 
 def _named(terms: Shape, peers: list[Peer]) -> str:
-    if terms.machines:
+    if is_constrained(terms) and len(peers) <= NAMED_MAX:
         return ", ".join(peer.name for peer in peers)
     return f"{len(peers)} agents"

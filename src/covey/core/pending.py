@@ -88,6 +88,10 @@ class Pending:
         """The fresh tasks as (first, stop)."""
         return zip(self._firsts[self._head :], self._stops[self._head :], strict=True)
 
+    def lowest(self) -> int:
+        """The lowest number of a task in here, which is not empty."""
+        return min([*self._firsts[self._head : self._head + 1], *self._is_back])
+
     def check(self) -> None:
         """Assert what must hold between the containers."""
         ranges = list(self.ranges())

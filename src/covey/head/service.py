@@ -24,7 +24,7 @@ from covey.head.desk import Desk, Reply
 from covey.head.feeding import Feeding
 from covey.head.machines import Machines
 from covey.head.server import BusKeeper
-from covey.head.status import states_of, status_of
+from covey.head.status import explained, states_of, status_of
 from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.admission import AdmittedJobs
 from covey.scheduler.durable import DurableJobs, LedgerPayloads, LedgerRecorder
@@ -148,6 +148,7 @@ class Head:
             watched=self._watched,
             asked={
                 "status": lambda _, reply: reply(self._status()),
+                "explain": self._explain,
                 "ping": self._ping,
                 "cancel": self._cancel,
                 "chaos": self._chaos,
@@ -239,6 +240,10 @@ class Head:
             stale=self._service.stale + self._desk.stale,
             trouble=trouble,
         )
+
+    def _explain(self, args: dict[str, Any], reply: Reply) -> None:
+        job, task = int(args["job"]), int(args.get("task") or 0)
+        reply(explained(self._service, job, task, time.monotonic()))
 
     def _ping(self, args: dict[str, Any], reply: Reply) -> None:
         self._service.ping()

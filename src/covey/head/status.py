@@ -6,7 +6,7 @@ from typing import Any
 
 from covey.client.cluster import ClusterFiles, Machine
 from covey.core.agents import DRAINING, AgentState, Peer
-from covey.core.explaining import absence
+from covey.core.explaining import absence, waiting
 from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.service import SchedulerService
 
@@ -57,6 +57,12 @@ def status_of(
             "pending": sum(job.waiting for job in jobs),
             "running": sum(len(job.running) for job in jobs),
         },
+        "stuck": [
+            {"job": job.number, "tasks": one.tasks, "why": one.why}
+            for job in jobs
+            for one in waiting(job, service.core.roster, now)
+            if one.is_stuck
+        ],
         "totals": {
             "machines": len(machines),
             "ready": len(ready),
@@ -68,6 +74,20 @@ def status_of(
         "trouble": trouble,
         "notes": [] if files.address().is_ours else [NO_PERMISSIONS],
     }
+
+
+def explained(service: SchedulerService, number: int, task: int, now: float) -> dict[str, Any]:
+    """Why a job, or one task of it (0 = all), has not ended."""
+    core = service.core
+    job = core.jobs.get(number)
+    if task or job is None:
+        return {"running": 0, "waiting": [], "why": core.explain(number, task, now)}
+    waits = [
+        {"tasks": one.tasks, "first": one.first, "why": one.why}
+        for one in waiting(job, core.roster, now)
+    ]
+    why = "" if waits or job.running else "all tasks that came have ended; its input is still open"
+    return {"running": len(job.running), "waiting": waits, "why": why}
 
 
 def states_of(service: SchedulerService, tunnels: TunnelKeeper) -> dict[str, dict[str, Any]]:
