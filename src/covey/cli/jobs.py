@@ -21,6 +21,7 @@ from covey.cli.output import (
     say,
     text_or_base64,
 )
+from covey.cli.placed import placement_of, priority_of
 from covey.cli.select import matching, parse_selector, pick
 from covey.cli.view import (
     INTERRUPTED,
@@ -61,6 +62,8 @@ _COLUMNS = (
     Column("TIME", right=True),
     Column("COMMAND"),
 )
+#: Where USER and PRIO stand: behind the name.
+_AT = 2
 
 
 @command(
@@ -87,7 +90,7 @@ def jobs(call: Call, selectors: Sequence[str], pattern: str | None) -> None:
     if call.as_json:
         print_json({"cluster": settings.cluster, "jobs": [job_value(row) for row in rows]})
     elif rows:
-        print_table(_COLUMNS, [_row(row) for row in rows])
+        _print(rows)
     else:
         say("no jobs yet — begin one with: covey map" if pattern is None else "no such jobs")
 
@@ -100,6 +103,20 @@ def _chosen(rows: list[JobRow], selectors: Sequence[Any], pattern: str | None) -
     if pattern is not None:
         wanted &= set(matching(pattern, ((row.job, row.name) for row in rows)))
     return [row for row in rows if row.job in wanted]
+
+
+def _print(rows: Sequence[JobRow]) -> None:
+    """Users and priorities only where they tell jobs apart."""
+    columns, cells = list(_COLUMNS), [_row(row) for row in rows]
+    if any(priority_of(row.spec) for row in rows):
+        columns.insert(_AT, Column("PRIO", right=True))
+        for row, cell in zip(rows, cells, strict=True):
+            cell.insert(_AT, str(priority_of(row.spec)))
+    if len({row.spec.user for row in rows}) > 1:
+        columns.insert(_AT, Column("USER"))
+        for row, cell in zip(rows, cells, strict=True):
+            cell.insert(_AT, row.spec.user or "-")
+    print_table(columns, cells)
 
 
 def _row(row: JobRow) -> list[str]:
@@ -191,6 +208,7 @@ def _say_job(row: JobRow, digest: _Digest) -> None:
     say(f"job {row.job}{name}  {state_of(row)}{reason}")
     if text := command_of(row):
         say(f"command   {printable(text)}")
+    say(f"placement {printable(placement_of(row.spec))}")
     span_s = elapsed_s(row)
     took = "took" if has_ended(row) else "running for"
     spent = "" if span_s is None else f", {took} {duration(span_s)}"

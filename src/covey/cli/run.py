@@ -27,6 +27,7 @@ from covey.cli.run_report import (
 )
 from covey.client.errands import ErrandOrder, ErrandResult, unreachable
 from covey.client.users import user_of_call
+from covey.errors import UsageError
 from covey.settings import Settings
 
 OK = 0
@@ -58,6 +59,15 @@ _CHOICES = (
     accept_new_option,
 )
 
+_FOR_MAP = "it is an option of covey map"
+_CHOOSE = "choose machines with --limit 'lab*,!lab3,@pis'"
+#: Options of `covey map` about where tasks go -> what to do instead.
+_OF_TASKS = {
+    **dict.fromkeys(("--policy", "--probe-ratio", "--cancellation", "--no-cancellation"), _FOR_MAP),
+    **dict.fromkeys(("--priority", "--preempt", "--user", "--spread", "--wait"), _FOR_MAP),
+    **dict.fromkeys(("--label", "--constraint", "--avoid"), _CHOOSE),
+}
+
 Chosen = dict[str, Any]
 
 
@@ -67,9 +77,24 @@ def _with_choices(function: Callable[..., int]) -> Callable[..., int]:
     return function
 
 
+class _RunCommand(ForeignCommand):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click, but what only a job of tasks has is refused by name."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name.partition("=")[0]
+            if name not in _OF_TASKS:
+                raise
+            raise UsageError(
+                f"covey run goes to each machine at once and takes no slot, so {name} means"
+                f" nothing there — {_OF_TASKS[name]}"
+            ) from None
+
+
 @command(
     "run",
-    cls=ForeignCommand,
+    cls=_RunCommand,
     examples="""
 covey run -- uptime
 covey run -- 'df -h / | tail -1'

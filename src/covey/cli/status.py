@@ -101,12 +101,15 @@ def _show(call: Call, settings: Settings, answer: dict[str, Any], limit: str) ->
         print_json({"cluster": settings.cluster, "up": True, **answer, "machines": machines})
         return code
     _say_summary(settings.cluster, machines)
-    print_table(_COLUMNS, [_machine_row(machine) for machine in machines])
+    _print_machines(machines)
     jobs = cast("dict[str, int]", answer["jobs"])
     say(
         f"{counted(jobs['open'], 'job')} open, {counted(jobs['running'], 'task')} running,"
         f" {jobs['pending']:,} waiting"
     )
+    for one in cast("list[dict[str, Any]]", answer.get("stuck") or []):
+        tasks = counted(int(one["tasks"]), "task")
+        say(f"job {one['job']}: {tasks} wait: {printable(str(one['why']))}")
     for origin, names in _slot_origins(machines).items():
         say(f"slots of {', '.join(names)}: {origin}")
     forged = int(answer.get("forged", 0)) + sum(
@@ -178,12 +181,22 @@ def _status_without_head(call: Call, settings: Settings, limit: str) -> int:
         return code
     say(str(not_up(settings)))
     if machines:
-        print_table(_COLUMNS, [_machine_row(machine) for machine in machines])
+        _print_machines(machines)
     say(f"this machine: {counted(slots, 'slot')} ({origin}); covey map uses them meanwhile")
     running = [row for row in ledger_of(settings).jobs(states=OPEN) if row.is_live]
     if running:
         say(f"{counted(len(running), 'job')} running here: covey jobs")
     return code
+
+
+def _print_machines(machines: Sequence[Mapping[str, Any]]) -> None:
+    """Groups only where there are any; the reason stays last."""
+    columns, rows = list(_COLUMNS), [_machine_row(machine) for machine in machines]
+    if any(machine.get("groups") for machine in machines):
+        columns.insert(-1, Column("GROUPS"))
+        for machine, row in zip(machines, rows, strict=True):
+            row.insert(-1, ",".join(machine.get("groups") or []) or "-")
+    print_table(columns, rows)
 
 
 def _machine_row(machine: Mapping[str, Any]) -> list[str]:

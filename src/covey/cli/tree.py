@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "mkdir": Entry("Work", "covey.cli.mkdir", "mkdir", "Make a directory on every machine."),
     "jobs": Entry("Jobs", "covey.cli.jobs", "jobs", "List jobs, newest last."),
     "show": Entry("Jobs", "covey.cli.jobs", "show", "One job: counts, rates, what failed."),
+    "explain": Entry("Jobs", "covey.cli.explain", "explain", "Why a job or task has not ended."),
     "logs": Entry("Jobs", "covey.cli.logs", "logs", "What the tasks of a job wrote."),
     "joblog": Entry("Jobs", "covey.cli.logs", "joblog", "A line per task, as GNU parallel's."),
     "attach": Entry("Jobs", "covey.cli.steer", "attach", "Follow a running job until it ends."),

@@ -6,6 +6,7 @@ from typing import Any
 
 from covey.cli.commandline import command_line
 from covey.cli.output import text_or_base64
+from covey.cli.placed import placement_value
 from covey.cli.select import Selector, pick
 from covey.client.reach import view_of
 from covey.errors import UsageError
@@ -78,6 +79,7 @@ def job_value(row: JobRow) -> dict[str, Any]:
         "reason": row.reason,
         "private": row.run is not None,
         "user": row.spec.user,
+        **placement_value(row.spec),
         "command": text_or_base64(command_of(row)),
         "total": row.total,
         "held": row.held,
