@@ -22,17 +22,21 @@ IDLE_S = 10.0
 
 
 @contextmanager
-def _room(count: int) -> Generator[tuple[Fleet, dict[str, str]]]:
-    """So many machines, and the environment of a covey that reaches them; down at the end."""
+def _room(count: int, *, is_archive_built: bool = True) -> Generator[tuple[Fleet, dict[str, str]]]:
+    """So many machines, and the environment of a covey that reaches them; down at the end.
+
+    is_archive_built: what machines are sent is built before anything is measured; else this
+    computer has never sent anything.
+    """
     with scratch() as directory:
         try:
             with fleet(count) as machines:
                 env = os.environ | machines.env | {"COVEY_HOME": str(directory / "state")}
-                # What machines are sent is built before anything is measured.
-                subprocess.run(
-                    [sys.executable, "-c", "from covey.fleet import archive; archive.current()"],
-                    check=True,
-                )
+                if is_archive_built:
+                    build = "from covey.fleet import archive; archive.current()"
+                    subprocess.run([sys.executable, "-c", build], check=True)
+                else:
+                    env["XDG_CACHE_HOME"] = str(directory / "cache")
                 try:
                     yield machines, env
                 finally:
@@ -52,6 +56,12 @@ def _covey(env: dict[str, str], *words: str) -> float:
 def cold(count: int) -> float:
     """Seconds from `covey up` to the end of a first `covey map`, on machines without anything."""
     with _room(count) as (machines, env):
+        return _covey(env, "up", *machines.names) + _covey(env, "map", "true", ":::", "a")
+
+
+def first_ever(count: int) -> float:
+    """The same as `cold`, by a covey that has never sent anything: it builds its archive."""
+    with _room(count, is_archive_built=False) as (machines, env):
         return _covey(env, "up", *machines.names) + _covey(env, "map", "true", ":::", "a")
 
 

@@ -60,6 +60,7 @@ def _idle(_peer: str, _n: int) -> Measured:
 def _machines(peer: str, n: int) -> Measured:
     measure: dict[str, Callable[[int], float]] = {
         "covey": machines.cold,
+        "covey, first ever": machines.first_ever,
         "covey, agents live": machines.live,
         "ssh true": machines.bare_ssh,
     }
