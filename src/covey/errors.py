@@ -24,6 +24,7 @@
     │   ├─ AlreadyUp                       .cluster
     │   ├─ NotUp                           .cluster
     │   ├─ StartFailed                     .what .reason
+    │   ├─ SchedulerLost                   a shared scheduler died with calls in flight
     │   └─ StateInUse                      .path .owner
     ├─ LedgerError                         .path
     │   ├─ LedgerCorrupt                   .kept_as
@@ -172,6 +173,12 @@ class NotUp(ClusterError):
 
 class StartFailed(ClusterError):
     """A part of covey did not start."""
+
+
+class SchedulerLost(ClusterError):
+    """The scheduler that held the task is gone. Start one with: covey scheduler --name NAME."""
+
+    retryable = True
 
 
 class StateInUse(ClusterError):

@@ -1,26 +1,22 @@
 """Speaks to the head: each request is repeated with the same nonce until its answer comes."""
 
 import asyncio
-import contextlib
-import itertools
 import os
 import secrets
 from collections.abc import Callable
 from typing import Any
 
-from covey import errors
 from covey.bus.nats import NatsBus
 from covey.bus.peer import Peer
+from covey.client.asking import Asking
 from covey.client.cluster import HEAD
+from covey.client.connecting import connect
 from covey.client.reach import HeadFiles, head_files
-from covey.errors import CoveyError, DecodeError, Forged, NotUp, RequestTimeout, Stale
+from covey.errors import DecodeError, Forged, NotUp, RequestTimeout, Stale
 from covey.settings import ANSWER_TIMEOUT_S, Settings
 from covey.wire.messages import Advanced, Answer, Ask, Frame, Message, Output, ToHead
 from covey.wire.signing import Context
 from covey.wire.subjects import inbox_of_scheduler, to_scheduler
-
-#: A request without an answer is sent again after this long.
-REPEAT_AFTER_S = 0.5
 
 
 class HeadLink:
@@ -33,9 +29,7 @@ class HeadLink:
         self._bus = bus
         self._peer = peer
         self.name = name
-        # Nonces of one client never repeat, and two clients have different keys.
-        self._nonces = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._asking = Asking()
         self.on_output: Callable[[Output], None] | None = None
         self.on_advanced: Callable[[Advanced], None] | None = None
 
@@ -54,14 +48,7 @@ class HeadLink:
         address = files.address()
         space = files.space(settings.cluster)
         name = f"client-{os.getpid()}-{secrets.token_hex(4)}"
-        bus = await NatsBus.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=name,
-            is_ours=address.is_ours,
-            ca=address.ca,
-        )
+        bus = await connect(address, name)
         key = _submit_key(files)
         peer = Peer(
             bus,
@@ -80,7 +67,7 @@ class HeadLink:
     def _lend_ssh_agent(self) -> None:
         """Who types commands now may have the keys that the head's connections need."""
         if path := os.environ.get("SSH_AUTH_SOCK"):
-            ask = Ask(next(self._nonces), "ssh_agent", {"socket": path})
+            ask = Ask(self._asking.nonce(), "ssh_agent", {"socket": path})
             self._peer.send(Frame(b"", 0, 0, ask))
 
     async def request(
@@ -93,27 +80,19 @@ class HeadLink:
             NotUp: the cluster was taken down.
             CoveyError: what the head answered, by its class.
         """
-        nonce = next(self._nonces)
-        message = make(nonce)
-        loop = asyncio.get_running_loop()
-        answer = self._waiting[nonce] = loop.create_future()
-        until = loop.time() + timeout_s
-        try:
-            while not answer.done():
-                self._look_for_head()
-                if loop.time() >= until:
-                    raise RequestTimeout(
-                        f"the head did not answer within {timeout_s:.0f} s: covey status",
-                        what=type(message).__name__,
-                        timeout_s=timeout_s,
-                    )
-                self._peer.send(Frame(b"", 0, 0, message))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(REPEAT_AFTER_S, until - loop.time())):
-                        await asyncio.shield(answer)
-        finally:
-            del self._waiting[nonce]
-        return _value(answer.result())
+
+        def send(message: ToHead) -> None:
+            self._look_for_head()
+            self._peer.send(Frame(b"", 0, 0, message))
+
+        def too_late(what: str) -> RequestTimeout:
+            return RequestTimeout(
+                f"the head did not answer within {timeout_s:.0f} s: covey status",
+                what=what,
+                timeout_s=timeout_s,
+            )
+
+        return await self._asking.request(make, send, timeout_s, too_late)
 
     async def ask(self, what: str, **args: Any) -> dict[str, Any]:
         """Put a question or an order to the head (`wire.messages.Ask`)."""
@@ -153,9 +132,7 @@ class HeadLink:
 
     def _receive(self, message: Message) -> None:
         if isinstance(message, Answer):
-            waiting = self._waiting.get(message.nonce)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(message)
+            self._asking.answered(message)
         elif isinstance(message, Output):
             if self.on_output is not None:
                 self.on_output(message)
@@ -195,16 +172,6 @@ class HeadClient:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _value(answer: Answer) -> dict[str, Any]:
-    if not answer.error:
-        return answer.value
-    name, sentence = answer.error[0], answer.error[1]
-    kind = getattr(errors, name, CoveyError)
-    if not (isinstance(kind, type) and issubclass(kind, CoveyError)):
-        kind = CoveyError
-    raise kind(sentence)
 
 
 def _submit_key(files: HeadFiles) -> bytes:

@@ -23,6 +23,9 @@ from covey.settings import ANSWER_TIMEOUT_S, INLINE_MAX_BYTES
 if TYPE_CHECKING:
     from covey.client.dispatcher import Dispatcher
     from covey.client.durable import DurableDispatcher
+    from covey.client.shared import SharedDispatcher
+
+    AnyDispatcher = Dispatcher | DurableDispatcher | SharedDispatcher
 
 
 _AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
@@ -40,7 +43,7 @@ class Engine(Feed, Owner):
         super().__init__(place)
         #: Only what runs already goes on; what else is submitted ends cancelled.
         self.is_cancelling = False
-        self._dispatcher: Dispatcher | DurableDispatcher | None = None
+        self._dispatcher: AnyDispatcher | None = None
         #: Set when the thread imports nothing any more: before that, no fork is safe.
         self._is_loaded = threading.Event()
         self._has_ended = False
@@ -155,6 +158,11 @@ class Engine(Feed, Owner):
 
                 lasting = durable.DurableDispatcher(self)
                 dispatcher.run(lambda: lasting.live(self._up), self._is_loaded.set)
+            elif self.place.schedulers:
+                from covey.client import shared
+
+                with_others = shared.SharedDispatcher(self)
+                dispatcher.run(lambda: with_others.live(self._up), self._is_loaded.set)
             else:
                 ours = dispatcher.Dispatcher(self)
                 dispatcher.run(lambda: ours.live(self._up), self._is_loaded.set)
@@ -174,7 +182,7 @@ class Engine(Feed, Owner):
                 self.root.close()
             _engines.discard(self)
 
-    def _up(self, dispatcher: "Dispatcher | DurableDispatcher") -> None:
+    def _up(self, dispatcher: "AnyDispatcher") -> None:
         """The dispatcher is ready; on its loop."""
         self._dispatcher = dispatcher
         dispatcher.drain()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast
 from covey.agent.cpus import default_slots
 from covey.client.calls import call_payload
 from covey.client.engine import Shared, end_all
-from covey.client.feed import Place
+from covey.client.feed import OnFailover, Place
 from covey.client.future import Future
 from covey.client.knobs import Knobs, knobs_of, options_changed
 from covey.client.mapping import Batching, Mapping
@@ -45,6 +45,8 @@ class Executor(futures.Executor):
         cluster: str | None = None,
         durable: bool = False,
         head: str | None = None,
+        schedulers: Iterable[str] | None = None,
+        on_failover: OnFailover | None = None,
         **knobs: Unpack[Knobs],
     ) -> None:
         """Start at once; returns without waiting.
@@ -58,6 +60,13 @@ class Executor(futures.Executor):
                 is killed, its results stay, and `attach` gets them. Needs a cluster that is up.
             head: the machine whose head is used, `[user@]host[:port]`, reached by ssh; default:
                 $COVEY_HEAD, else this one. Then the calls are always one durable job.
+            schedulers: names of shared schedulers (`covey scheduler --name s1`); the first that
+                runs places the calls, instead of this program. When it dies, the next one is given
+                what has not ended; what has ended is not run again. With none left, calls wait
+                30 s for one to come back, then fail (SchedulerLost).
+            on_failover: called, on a thread of its own, with the futures that were in flight when a
+                scheduler died; returns "relaunch" (run them again, the default) or "partial" (they
+                fail with SchedulerLost, what is finished stands). It must not wait for them.
             knobs: `policy="BATCH+LATE_BINDING"`: how tasks find their machines. `probe_ratio=2`:
                 machines asked or reserved per task, 1 or more, or "auto": fewer as load rises.
                 `cancellation=True`: reservations that are left over are taken back. `priority=0`:
@@ -67,10 +76,11 @@ class Executor(futures.Executor):
                 not count.
 
         Raises:
-            ValueError: max_workers is not positive, or given for a cluster; no such priority.
-            UsageError: no such policy, or a knob that means nothing with it.
+            ValueError: max_workers is not positive, or given for a cluster; no such priority;
+                arguments that exclude each other.
+            UsageError: no such policy, or a knob that means nothing with it; no such scheduler.
             TypeError: there is no such knob.
-            NotUp: durable, and no cluster is up.
+            NotUp: durable, and no cluster is up; or none of the schedulers runs.
             CoveyError: covey cannot start; the message says what to do.
         """
         if max_workers is not None and max_workers <= 0:
@@ -79,8 +89,11 @@ class Executor(futures.Executor):
         settings = settings_of_call(cluster)
         if head is not None or local:
             settings = replace(settings, head=head or "")
-        durable = durable or bool(settings.head)
+        _check_schedulers(schedulers, on_failover, local=local, durable=durable)
+        durable = durable or (bool(settings.head) and schedulers is None)
         place = _place(settings, max_workers, local=local, durable=durable)
+        if schedulers is not None:
+            place = _at_schedulers(place, schedulers, on_failover)
         if settings.head:
             _end_before_the_connection()
         self._shared = Shared(replace(place, placing=placing))
@@ -310,6 +323,40 @@ def _place(settings: Settings, max_workers: int | None, *, local: bool, durable:
             " give local=True"
         )
     return Place(settings, is_private, slots, source, is_durable=durable)
+
+
+def _check_schedulers(
+    names: Iterable[str] | None, on_failover: OnFailover | None, *, local: bool, durable: bool
+) -> None:
+    """Raises ValueError: arguments that exclude each other."""
+    if names is None and on_failover is not None:
+        raise ValueError("on_failover is for an Executor with schedulers=")
+    if names is not None and (local or durable):
+        raise ValueError(
+            f"schedulers= and {'local' if local else 'durable'}=True exclude each other: shared"
+            " schedulers are those of a cluster, and keep nothing on disk"
+        )
+
+
+def _at_schedulers(place: Place, names: Iterable[str], on_failover: OnFailover | None) -> Place:
+    """The same with shared schedulers.
+
+    Raises:
+        UsageError: none is named, or one that this cluster never had.
+        NotUp: the cluster is not up, or none of them runs.
+    """
+    # Late: who has none need not wait for what that takes.
+    from covey.client.schedulers import checked_list
+
+    if place.is_private:
+        raise NotUp(
+            f"cluster {place.settings.cluster} is not up, so no scheduler runs: start it with:"
+            " covey up --local 2",
+            cluster=place.settings.cluster,
+        )
+    names = names.split(",") if isinstance(names, str) else names
+    found = checked_list(place.settings, names)
+    return replace(place, schedulers=found, on_failover=on_failover)
 
 
 def _at_exit() -> None:

@@ -60,6 +60,10 @@ class Placing:
         )
 
 
+#: (futures in flight) -> "relaunch" or "partial"
+OnFailover = Callable[[list["Future[Any]"]], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where an executor works: private to it (with so many slots), or in the cluster that is up."""
@@ -70,6 +74,10 @@ class Place:
     slots_from: str
     #: The head runs it as one job, which outlives the program.
     is_durable: bool = False
+    #: Shared schedulers, by name: they run it, one at a time. () = not they.
+    schedulers: tuple[str, ...] = ()
+    #: Says what is to become of the calls in flight when one of them dies; None = relaunch.
+    on_failover: OnFailover | None = None
     placing: Placing = Placing()
 
 

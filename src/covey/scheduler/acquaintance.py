@@ -7,7 +7,7 @@ from typing import Any
 from covey.bus.peer import Peer
 from covey.files.transfer import Fetcher
 from covey.model.reference import is_reference, read_reference
-from covey.wire.messages import Frame
+from covey.wire.messages import Fetch, Frame
 
 #: Large payloads that an agent may fetch; the oldest are forgotten (they were granted long ago).
 NAMED_MAX = 65_536
@@ -37,3 +37,13 @@ class Acquaintance:
                 self.payloads[read_reference(piece)[0]] = None
         while len(self.payloads) > NAMED_MAX:
             del self.payloads[next(iter(self.payloads))]
+
+
+def acquainted(peer: Peer) -> Acquaintance:
+    """An agent of which nothing is known yet; what is fetched from it is asked in its session."""
+
+    def ask(fetch: Fetch) -> None:
+        if peer.session:
+            peer.send(Frame(peer.session, 0, 0, fetch))
+
+    return Acquaintance(peer, Fetcher(ask))

@@ -39,9 +39,9 @@ from covey.core.events import (
 )
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, DecodeError, Forged, Stale
-from covey.files.transfer import Fetcher, serve
+from covey.files.transfer import serve
 from covey.model.reference import is_reference, read_reference
-from covey.scheduler.acquaintance import Acquaintance
+from covey.scheduler.acquaintance import Acquaintance, acquainted
 from covey.scheduler.member import Member
 from covey.scheduler.ports import Payloads, Recorder, Sink
 from covey.scheduler.tracing import Tracing
@@ -374,7 +374,7 @@ class SchedulerService:
             subject=to_agent(self._cluster, name, self._name),
             reply_to=to_scheduler(self._cluster, self._name, name),
         )
-        return Acquaintance(peer, Fetcher(lambda ask: _post(peer, ask)))
+        return acquainted(peer)
 
     def _arm(self) -> None:
         wake_at = self.core.wake_at
@@ -396,8 +396,3 @@ class SchedulerService:
         self._is_closed = True
         known = error if isinstance(error, CoveyError) else None
         self._sink.failed(known or CoveyError(f"a bug in covey's scheduler: {error!r}"))
-
-
-def _post(peer: Peer, message: Message) -> None:
-    if peer.session:
-        peer.send(Frame(peer.session, 0, 0, message))
