@@ -14,10 +14,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from covey.bus.nats import NatsBus
 from covey.client.accepting import admission_of
 from covey.client.calls import result_of
 from covey.client.cluster import files_of
+from covey.client.connecting import connect
 from covey.client.feed import Deliver, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.private import AGENT
@@ -110,14 +110,7 @@ class Dispatcher:
             files = files_of(settings)
             address, space = files.address(), files.space(settings.cluster)
         name = f"ex-{os.getpid()}-{secrets.token_hex(6)}"
-        bus = await NatsBus.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=name,
-            is_ours=address.is_ours,
-            ca=address.ca,
-        )
+        bus = await connect(address, name)
         rng = random.Random(secrets.randbits(64))
         core = SchedulerCore(name, secrets.token_hex(16), 1, durable=False, rng=rng)
         self._service = SchedulerService(

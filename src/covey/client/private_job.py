@@ -10,7 +10,7 @@ import random
 import secrets
 from collections.abc import Callable
 
-from covey.bus.nats import NatsBus
+from covey.client.connecting import connect
 from covey.client.jobs import PAGE_ROWS, JobOrder
 from covey.client.launch import Launch
 from covey.client.private import AGENT
@@ -115,13 +115,7 @@ class PrivateJob:
         term = self._ledger.raise_term()
         address = await self._root.ready()
         name = f"run-{self.job}"
-        self._bus = await NatsBus.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=name,
-            is_ours=address.is_ours,
-        )
+        self._bus = await connect(address, name)
         core = SchedulerCore(
             name, secrets.token_hex(16), term, durable=True, rng=random.Random(secrets.randbits(64))
         )

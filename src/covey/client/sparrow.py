@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from covey.agent.synthetic import WORK
-from covey.bus.nats import NatsBus
 from covey.client.calls import call_payload, context_of
+from covey.client.connecting import connect
 from covey.client.sparrow_draw import DrawnJob
 from covey.client.sparrow_machines import Machines
 from covey.core.events import Added, Opened, Sealed
@@ -117,14 +117,7 @@ class _Scheduler:
     async def open(self, machines: Machines) -> None:
         """Connect, and ask all agents for a session."""
         address = machines.address
-        self._bus = await NatsBus.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=self.name,
-            is_ours=address.is_ours,
-            ca=address.ca,
-        )
+        self._bus = await connect(address, self.name)
         self.service = SchedulerService(
             bus=self._bus,
             cluster=machines.space,

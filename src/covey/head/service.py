@@ -13,9 +13,9 @@ import time
 from dataclasses import replace
 from typing import Any, cast
 
-from covey.bus.nats import NatsBus
 from covey.client.accepting import admission_of_cluster
 from covey.client.cluster import HEAD, ClusterFiles, ProcessRecord, own_record
+from covey.client.connecting import connect
 from covey.core.events import AgentDied
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, UsageError
@@ -24,7 +24,7 @@ from covey.head.desk import Desk, Reply
 from covey.head.feeding import Feeding
 from covey.head.machines import Machines
 from covey.head.server import BusKeeper
-from covey.head.status import explained, states_of, status_of
+from covey.head.status import explained, states_of, status_of, stuck_of
 from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.admission import AdmittedJobs
 from covey.scheduler.durable import DurableJobs, LedgerPayloads, LedgerRecorder
@@ -85,14 +85,7 @@ class Head:
         self._keeper.start()
         address = self._files.address()
         self._space = self._files.space(self._settings.cluster)
-        self._bus = await NatsBus.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=HEAD,
-            is_ours=address.is_ours,
-            ca=address.ca,
-        )
+        self._bus = await connect(address, HEAD)
         self._make_services()
         self._tunnels = TunnelKeeper(
             self._settings.cluster,
@@ -225,7 +218,9 @@ class Head:
     def _watched(self, client: str, job: int, after_seq: int) -> dict[str, Any]:
         """The rows are read from the ledger by the client itself."""
         known = self._service.core.jobs.get(job)
-        return {"job": job, "running": len(known.running) if known is not None else 0}
+        running = len(known.running) if known is not None else 0
+        stuck = stuck_of(self._service, job, time.monotonic())
+        return {"job": job, "running": running, "stuck": stuck}
 
     def _status(self) -> dict[str, Any]:
         trouble = str(self._trouble) if self._trouble is not None else ""

@@ -14,8 +14,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from covey.bus.nats import NatsBus
 from covey.client.cluster import files_of, own_record
+from covey.client.connecting import connect
 from covey.client.schedulers import bus_name
 from covey.core.scheduler import SchedulerCore
 from covey.errors import AlreadyUp, CoveyError, NotUp, StateInUse
@@ -79,14 +79,7 @@ class SharedScheduler:
         files, settings = self._files, self._settings
         address, space = files.address(), files.space(settings.cluster)
         me, incarnation = bus_name(self.name), secrets.token_hex(16)
-        self._bus = await NatsBus.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=me,
-            is_ours=address.is_ours,
-            ca=address.ca,
-        )
+        self._bus = await connect(address, me)
         rng = random.Random(secrets.randbits(64))
         core = SchedulerCore(me, incarnation, self._term, durable=False, rng=rng)
         blobs = MemoryBlobs()
