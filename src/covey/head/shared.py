@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from covey.client.accepting import admission_of_cluster
 from covey.client.cluster import files_of, own_record
 from covey.client.connecting import connect
 from covey.client.schedulers import bus_name
@@ -88,6 +89,7 @@ class SharedScheduler:
             tell=lambda client, message: self._desk.tell(client, message),
             running=self._running,
             blobs=blobs,
+            admission=admission_of_cluster(settings),
         )
         self._service = SchedulerService(
             bus=self._bus,

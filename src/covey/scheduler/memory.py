@@ -18,6 +18,7 @@ from covey.errors import JobNotFound, JobRejected
 from covey.files.memory_blobs import MemoryBlobs
 from covey.model.job import Shape
 from covey.model.reference import is_reference, make_reference, read_reference
+from covey.scheduler.admission import Admission
 from covey.settings import INLINE_MAX_BYTES, MESSAGE_MAX_BYTES
 from covey.wire.codec import spec_from_wire
 from covey.wire.messages import Advanced
@@ -79,6 +80,7 @@ class MemoryJobs:
         tell: Callable[[str, Advanced], None],
         running: Callable[[int], int],
         blobs: MemoryBlobs,
+        admission: Admission,
     ) -> None:
         """No jobs yet.
 
@@ -87,11 +89,13 @@ class MemoryJobs:
             tell: says something to a client.
             running: how many tasks of a job run.
             blobs: contexts, large arguments, large reports.
+            admission: which jobs and shapes are accepted.
         """
         self._handle = handle
         self._tell = tell
         self._running = running
         self.blobs = blobs
+        self._admission = admission
         self._jobs: dict[int, _Job] = {}
         self._keys: dict[str, int] = {}
         self._numbers = itertools.count(1)
@@ -108,10 +112,11 @@ class MemoryJobs:
 
         Raises:
             DecodeError: it is no job specification.
+            JobRejected: it is not accepted (`scheduler.admission`).
         """
         number = self._keys.get(key)
         if number is None:
-            read = spec_from_wire(spec)
+            read = self._admission.job(spec_from_wire(spec))
             number = next(self._numbers)
             job = _Job(number, key, time.monotonic(), shapes=len(read.shapes))
             self._jobs[number] = job
@@ -127,13 +132,14 @@ class MemoryJobs:
 
         Raises:
             JobNotFound: no such job.
-            JobRejected: the number is not the next one.
+            JobRejected: the number is not the next one, or the shape is not accepted.
             BlobMissing: its context was not put here before.
         """
         known = self._known(job)
         if not 1 <= number <= known.shapes + 1:
             raise JobRejected(f"job {job} has {known.shapes} shapes: {number} is not the next")
         if number > known.shapes:
+            terms = self._admission.shape(terms)
             self._hold_context(known, terms)
             known.shapes = number
             self._handle(Shaped(job, number, terms))
