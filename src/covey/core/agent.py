@@ -49,8 +49,7 @@ class AgentCore:
     Args:
         agent_id: its name on the bus. incarnation: 128 random bits (hex), new at each start. slots:
         tasks that run at once, numbered from 1. rng: where session ids come from. policy: which
-        line is served next; fair shares unless said otherwise. multi_get: False: one task per
-        claim, nothing claimed ahead (the policies of the Sparrow paper).
+        line is served next; fair shares unless said otherwise.
     """
 
     def __init__(
@@ -61,12 +60,11 @@ class AgentCore:
         rng: random.Random,
         *,
         policy: QueuePolicy | None = None,
-        multi_get: bool = True,
     ) -> None:
         self.agent_id = agent_id
         self.incarnation = incarnation
         self._rng = rng
-        self._bench = Workbench(slots, policy or FairShare(), multi_get=multi_get)
+        self._bench = Workbench(slots, policy or FairShare())
         self._peers = self._bench.peers
         #: incarnation of a scheduler that is gone -> the last opening that it asked with
         self._gone: dict[str, int] = {}
@@ -97,7 +95,7 @@ class AgentCore:
             case BusDown() | BusUp():
                 self._bus_changed(isinstance(event, BusUp), now)
             case Gauged():
-                bench.gauge(event.load1, event.memfree_bytes)
+                bench.out += bench.stopping.gauge(event.load1, event.memfree_bytes)
             case Struck():
                 bench.struck(event)
             case DrainAsked():
@@ -130,7 +128,7 @@ class AgentCore:
     @property
     def wake_at(self) -> float | None:
         """When to come with a `Tick`; None = nothing to wake for."""
-        times = self._bench.stuck_at()
+        times = self._bench.stopping.stuck_at()
         times += self._bench.serving.wake_at()
         for peer in self._peers.values():
             times.append(peer.pulse_at)
@@ -182,7 +180,7 @@ class AgentCore:
                 peer.pulse_at = now + peer.pulse_s
                 if self._down_since is None:
                     self._bench.transmit(peer, [peer.link.control(self._heartbeat())])
-        self._bench.strike_stuck(now)
+        self._bench.out += self._bench.stopping.strike_stuck(now)
 
     def _is_lost(self, peer: Peer, now: float) -> bool:
         if self._down_since is not None:
@@ -252,7 +250,7 @@ class AgentCore:
     def _open(self, name: str, peer: Peer | None, hello: m.Hello, now: float) -> None:
         bench = self._bench
         session = self._rng.randbytes(16)
-        bench.serving.drop_claim(name)
+        bench.serving.claims.drop(name)
         if peer is None:
             peer = self._peers[name] = Peer(name, hello, session, now)
         else:

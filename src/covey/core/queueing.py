@@ -1,9 +1,9 @@
 """Which waiting line a free slot of an agent serves next.
 
 A *line* is what waits here for one shape of one job of one scheduler. A policy orders lines and is
-told what each was given; it keeps no clock and knows no message. Within one urgency an agent serves
-granted tasks (early bound) before it claims for reservations (late bound), and asks the policy
-among equals.
+told what each was given; it keeps no clock and knows no message. Within one urgency and one user's
+share an agent serves granted tasks (early bound) before it claims for reservations (late bound),
+and asks the policy among equals.
 """
 
 from typing import Protocol
@@ -11,6 +11,8 @@ from typing import Protocol
 #: Slot-seconds of service that a user or job can be behind at most: who was idle for an hour does
 #: not get an hour of all slots for it.
 LAG_MAX_S = 1.0
+#: No weight is taken to be smaller: nothing may divide by zero.
+WEIGHT_MIN = 1e-6
 
 
 class Line(Protocol):
@@ -50,7 +52,15 @@ class QueuePolicy(Protocol):
         ...
 
     def rank(self, line: Line) -> tuple[float, ...]:
-        """Of lines that are equally urgent, the one with the smallest rank is served first."""
+        """Of lines that are equally urgent, the one with the smallest rank is served first.
+
+        Only between lines whose first number is the same, those with granted tasks go before those
+        with reservations: who binds early does not take the share of who binds late.
+        """
+        ...
+
+    def weigh(self, user: str, weight: float) -> None:
+        """The weight of a user, as the newest job of theirs has it."""
         ...
 
     def charge(self, line: Line, slot_s: float) -> None:
@@ -74,7 +84,10 @@ class Fifo:
 
     def rank(self, line: Line) -> tuple[float, ...]:
         """By arrival."""
-        return (line.order,)
+        return (0.0, line.order)
+
+    def weigh(self, user: str, weight: float) -> None:
+        """All alike."""
 
     def charge(self, line: Line, slot_s: float) -> None:
         """Nothing is remembered."""
@@ -117,6 +130,10 @@ class FairShare:
     def urgency(self, line: Line) -> int:
         """The priority of its shape."""
         return line.priority
+
+    def weigh(self, user: str, weight: float) -> None:
+        """From now on, the user's slot-seconds count by this weight."""
+        self._weights[user] = max(weight, WEIGHT_MIN)
 
     def rank(self, line: Line) -> tuple[float, ...]:
         """By the user's share, the job's share of it, arrival."""

@@ -31,11 +31,14 @@ class Work:
     level: reservations held. is_standing: claiming does not use them up. is_dormant: the scheduler
     answered that it has no task now and keeps the claim as credit; nothing is claimed until it
     grants or enqueues anew. queued_at: since when the reservations wait, kept of a traced shape.
+    is_multi_get: a claim may ask for several tasks. asker: see `asking`.
     """
 
     __slots__ = (
+        "asker",
         "bound",
         "is_dormant",
+        "is_multi_get",
         "is_standing",
         "job",
         "level",
@@ -50,12 +53,23 @@ class Work:
         "terms",
     )
 
-    def __init__(self, scheduler: str, job: int, shape: int, terms: Shape, name: str) -> None:
+    def __init__(
+        self,
+        scheduler: str,
+        job: int,
+        shape: int,
+        terms: Shape,
+        name: str,
+        *,
+        is_multi_get: bool = True,
+    ) -> None:
         self.scheduler = scheduler
         self.job = job
         self.shape = shape
         self.terms = terms
         self.name = name
+        self.is_multi_get = is_multi_get
+        self.asker = (scheduler, 0, 0) if is_multi_get else (scheduler, job, shape)
         self.pace = Pace()
         self.order = 0
         self.level = 0

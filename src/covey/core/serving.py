@@ -1,15 +1,14 @@
 """Which line gets the free slots of an agent: starts of granted tasks, and claims for reservations.
 
-Laws: one claim at most is outstanding per scheduler; a claim holds slots for CLAIM_LIMIT_S at most,
-and against other claims only: a granted task that is as urgent takes any free slot. A scheduler
-that owes an answer gets no second claim, void or not. The front line that waits for several slots
+Laws (see also `asking`): a claim holds slots against other claims only: a granted task that is as
+urgent takes any free slot. The front line that waits for several slots
 is passed for BACKFILL_MAX_S at most. A task that takes no slot waits for no slot.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from covey.core.claims import CLAIM_LIMIT_S, CLAIM_MAX
+from covey.core.asking import Asker, Claim, Claims
+from covey.core.claims import CLAIM_MAX
 from covey.core.queueing import QueuePolicy
 from covey.core.reservations import Work
 from covey.core.slots import ASIDE_MAX, Run, SlotTable
@@ -20,35 +19,18 @@ BACKFILL_MAX_S = 1.0
 AHEAD_STEP_S = 0.0002
 
 
-@dataclass(slots=True, eq=False)
-class Claim:
-    """A claim that its scheduler has not answered. `charged_s` is given back then. `queued_at`:
-    since when the reservation had waited.
-    """
-
-    work: Work
-    at: float
-    room: int = 0
-    slots: int = 0
-    charged_s: float = 0.0
-    is_void: bool = False
-    queued_at: float = 0.0
-
-
 class Serving:
     """The lines that wait, the claims that are out, and who is next."""
 
-    def __init__(self, slots: SlotTable, policy: QueuePolicy, *, multi_get: bool = True) -> None:
+    def __init__(self, slots: SlotTable, policy: QueuePolicy) -> None:
         self.slots = slots
         self.policy = policy
-        self._multi_get = multi_get
+        self.claims = Claims(policy)
         self._waiting: dict[tuple[str, int, int], Work] = {}
         #: Lines of tasks that take no slot: they wait for a place aside only.
         self._aside: dict[tuple[str, int, int], Work] = {}
-        #: scheduler -> the claim that it owes an answer to
-        self.claims: dict[str, Claim] = {}
-        #: scheduler -> seconds from claim to grant
-        self.round_trip_s: dict[str, float] = {}
+        #: Lines that may stop less urgent tasks, of those that wait.
+        self.preempting: dict[tuple[str, int, int], Work] = {}
         #: scheduler -> why nothing is claimed from it
         self.barred: dict[str, str] = {}
         self.load1: float | None = None
@@ -67,10 +49,13 @@ class Serving:
         waiting = self._waiting if work.terms.slots else self._aside
         if not work.is_waiting:
             waiting.pop(key, None)
+            self.preempting.pop(key, None)
             if self._blocked is work:
                 self._blocked = None
         elif key not in waiting:
             waiting[key] = work
+            if work.terms.may_preempt and work.terms.slots:
+                self.preempting[key] = work
             self.renew(work)
 
     def renew(self, work: Work) -> None:
@@ -80,79 +65,36 @@ class Serving:
 
     def forget(self, work: Work) -> None:
         """The line is gone, whatever waited in it."""
-        for waiting in (self._waiting, self._aside):
-            waiting.pop((work.scheduler, work.job, work.shape), None)
+        key = (work.scheduler, work.job, work.shape)
+        for waiting in (self._waiting, self._aside, self.preempting):
+            waiting.pop(key, None)
         if self._blocked is work:
             self._blocked = None
-        claim = self.claims.get(work.scheduler)
-        if claim is not None and claim.work is work:
-            self._close(claim)
+        self.claims.drop_line(work)
 
     # -- claims
 
     @property
-    def held(self) -> int:
-        """Slots that claims hold."""
-        return sum(claim.slots for claim in self.claims.values())
-
-    @property
     def room(self) -> int:
         """Slots that are free and not held by a claim."""
-        return max(0, self.slots.free - self.held)
-
-    def claimed_at(self, scheduler: str, job: int, shape: int) -> tuple[float, float] | None:
-        """When the reservation was queued that is being claimed, and when it was claimed."""
-        claim = self.claims.get(scheduler)
-        if claim is None or (claim.work.job, claim.work.shape) != (job, shape):
-            return None
-        return claim.queued_at, claim.at
-
-    def answered(self, scheduler: str, job: int, shape: int, now: float, granted: bool) -> None:
-        """The scheduler spoke of this shape (0 = the whole job): no answer to it is owed."""
-        claim = self.claims.get(scheduler)
-        if claim is None or claim.work.job != job or shape not in (0, claim.work.shape):
-            return
-        if granted:
-            claim.work.pace.grew()
-            if not claim.is_void:
-                took = now - claim.at
-                before = self.round_trip_s.get(scheduler, took)
-                self.round_trip_s[scheduler] = before + (took - before) / 4
-        self._close(claim)
-
-    def drop_claim(self, scheduler: str) -> None:
-        """A new session, or the scheduler is gone: nobody will answer."""
-        claim = self.claims.get(scheduler)
-        if claim is not None:
-            self._close(claim)
+        return max(0, self.slots.free - self.claims.held)
 
     def drop_scheduler(self, scheduler: str) -> None:
         """It is gone: nothing of it is remembered here."""
-        self.drop_claim(scheduler)
+        self.claims.drop(scheduler)
         self.barred.pop(scheduler, None)
-        self.round_trip_s.pop(scheduler, None)
-
-    def _close(self, claim: Claim) -> None:
-        self.policy.charge(claim.work, -claim.charged_s)
-        del self.claims[claim.work.scheduler]
+        self.claims.round_trip_s.pop(scheduler, None)
 
     def void_overdue(self, now: float) -> None:
-        """Claims past their limit hold no slots any more; the answer is still owed."""
-        for claim in self.claims.values():
-            if not claim.is_void and now >= claim.at + CLAIM_LIMIT_S:
-                claim.is_void = True
-                claim.slots = 0
-                self.policy.charge(claim.work, -claim.charged_s)
-                claim.charged_s = 0.0
-                self.renew(claim.work)
+        """Lines whose claims were answered in no time go behind their equals."""
+        for work in self.claims.void_overdue(now):
+            self.renew(work)
 
     # -- who is next
 
     def wake_at(self) -> Iterator[float]:
         """Times at which serving has something to do by itself."""
-        for claim in self.claims.values():
-            if not claim.is_void:
-                yield claim.at + CLAIM_LIMIT_S
+        yield from self.claims.void_at()
         if self._blocked is not None and not self._is_firm:
             yield self._blocked_until
         if self._ahead_at is not None:
@@ -165,7 +107,7 @@ class Serving:
             Chunks to start, and claims to send; both are entered in the books already.
         """
         runs = self._serve_aside(now) if self._aside else []
-        asked: dict[str, Claim] = {}
+        asked: dict[Asker, Claim] = {}
         passed: list[Work] = []
         self._ahead_at = None
         if self._blocked is not None and now >= self._blocked_until:
@@ -185,24 +127,26 @@ class Serving:
             else:
                 if self._blocked is work:
                     self._blocked = None
-                if self._may_start(work):
+                if self.may_start(work):
                     runs.append(self._start(work, need, spare, now))
                 else:
                     self._ask(work, asked, need, 1, now)
         if may_ask_ahead and not asked:
             self._ask_ahead(asked, now)
+        if self.preempting and not self.slots.free:
+            self._ask_to_preempt(asked, now)
         return runs, self._commit(asked)
 
     def _serve_aside(self, now: float) -> list[Run]:
         """Start what takes no slot, as far as there are places; the longest waiting line first."""
         runs: list[Run] = []
         for work in sorted(self._aside.values(), key=lambda work: work.order):
-            while self.slots.free_aside and self._may_start(work):
+            while self.slots.free_aside and self.may_start(work):
                 runs.append(self._start(work, 0, 0, now))
         return runs
 
     def _front(
-        self, asked: dict[str, Claim], passed: list[Work], *, ahead: bool = False
+        self, asked: dict[Asker, Claim], passed: list[Work], *, ahead: bool = False
     ) -> Work | None:
         """Who is next for a slot; with `ahead`, for a claim before a slot is free."""
         best: Work | None = None
@@ -210,42 +154,46 @@ class Serving:
         for work in self._waiting.values():
             if work in passed:
                 continue
-            if not ahead and self._may_start(work):
+            if not ahead and self.may_start(work):
                 late = 0
             elif self._may_ask(work, asked, ahead=ahead):
                 late = 1
             else:
                 continue
-            key = (-self.policy.urgency(work), late, *self.policy.rank(work))
+            share, *rank = self.policy.rank(work)
+            key = (-self.policy.urgency(work), share, late, *rank)
             if best is None or key < best_key:
                 best, best_key = work, key
         return best
 
-    def _may_start(self, work: Work) -> bool:
-        return work.queued > 0 and self.is_open(work) and self._headroom(work) > 0
+    def may_start(self, work: Work) -> bool:
+        """Whether a granted task waits that nothing but slots keeps from running."""
+        return work.queued > 0 and self.is_open(work) and self.headroom(work) > 0
 
-    def _may_ask(self, work: Work, asked: dict[str, Claim], *, ahead: bool) -> bool:
+    def _may_ask(self, work: Work, asked: dict[Asker, Claim], *, ahead: bool) -> bool:
         if work.level <= 0 or work.is_dormant or work.terms.slots > self.slots.count:
             return False
-        if work.scheduler in self.claims or work.scheduler in self.barred:
+        if work.scheduler in self.barred or not self.claims.may_ask(work):
             return False
         if not self.is_open(work):
             return False
         if ahead:
             # It takes over the slots of its own job: the limit holds when they are started.
-            return self._headroom(work) > 0 or self.slots.runs_of(work.scheduler, work.job) > 0
-        mine = asked.get(work.scheduler)
+            return self.headroom(work) > 0 or self.slots.runs_of(work.scheduler, work.job) > 0
+        mine = asked.get(work.asker)
         if mine is None:
-            return self._headroom(work) > 0
+            return self.headroom(work) > 0
+        if not work.is_multi_get:
+            return False
         most = CLAIM_MAX if work.is_standing else min(work.level, CLAIM_MAX)
         claimed = mine.slots // work.terms.slots
-        return mine.work is work and mine.room < most and claimed < self._headroom(work)
+        return mine.work is work and mine.room < most and claimed < self.headroom(work)
 
-    def _headroom(self, work: Work) -> int:
+    def headroom(self, work: Work) -> int:
         """Chunks of the job that may be started beside those that run (Shape.limit)."""
-        if not work.terms.limit:
+        if not (limit := work.terms.at_once):
             return self.slots.count
-        return work.terms.limit - self.slots.runs_of(work.scheduler, work.job)
+        return limit - self.slots.runs_of(work.scheduler, work.job)
 
     def is_open(self, work: Work) -> bool:
         """Whether load and free memory of the machine let the shape start. No gauge = yes."""
@@ -255,10 +203,10 @@ class Serving:
         free = self.memfree_bytes
         return not (terms.memfree_bytes and free is not None and free < terms.memfree_bytes)
 
-    def _spare(self, work: Work, asked: dict[str, Claim]) -> int:
+    def _spare(self, work: Work, asked: dict[Asker, Claim]) -> int:
         """Free slots for this line: claims hold theirs against claims and less urgent tasks."""
-        claims = [*self.claims.values(), *asked.values()]
-        if self._may_start(work):
+        claims = [*self.claims, *asked.values()]
+        if self.may_start(work):
             mine = self.policy.urgency(work)
             claims = [claim for claim in claims if self.policy.urgency(claim.work) > mine]
         return self.slots.free - sum(claim.slots for claim in claims)
@@ -275,7 +223,7 @@ class Serving:
 
     def _start(self, work: Work, need: int, spare: int, now: float) -> Run:
         most = 1
-        if work.terms.may_chunk and need == 1:
+        if work.terms.may_chunk and need == 1 and work.is_multi_get:
             # Shared with the other free slots, and a part kept for those that are free soon.
             share = max(spare, (self.slots.count + 1) // 2)
             most = min(work.pace.chunk_max(), -(-work.queued // share))
@@ -283,9 +231,11 @@ class Serving:
         self.touch(work)
         return run
 
-    def _ask(self, work: Work, asked: dict[str, Claim], need: int, slots: int, now: float) -> None:
+    def _ask(
+        self, work: Work, asked: dict[Asker, Claim], need: int, slots: int, now: float
+    ) -> None:
         """Ask for one more share (`slots` shares of which `need` slots are held)."""
-        claim = asked.setdefault(work.scheduler, Claim(work, now))
+        claim = asked.setdefault(work.asker, Claim(work, now))
         share = self._share(work) * slots
         most = CLAIM_MAX if work.is_standing else min(work.level, CLAIM_MAX)
         tasks = min(share, most - claim.room)
@@ -296,15 +246,13 @@ class Serving:
         self.policy.charge(work, cost)
 
     def _share(self, work: Work) -> int:
-        if not self._multi_get or work.terms.slots > 1 or not work.terms.may_wait:
+        if not work.is_multi_get or work.terms.slots > 1 or not work.terms.may_wait:
             return 1
-        return work.pace.per_slot(self.round_trip_s.get(work.scheduler, 0.0))
+        return work.pace.per_slot(self.claims.round_trip_s.get(work.scheduler, 0.0))
 
-    def _ask_ahead(self, asked: dict[str, Claim], now: float) -> None:
+    def _ask_ahead(self, asked: dict[Asker, Claim], now: float) -> None:
         """All slots work on short tasks: claim when less than a round trip of work is left."""
-        if self.slots.free or not self._multi_get:
-            return
-        if all(work.scheduler in self.claims for work in self._waiting.values()):
+        if self.slots.free or not any(map(self.claims.may_ask, self._waiting.values())):
             return
         runs = self.slots.runs.values()
         soon = [run for run in runs if run.work.pace.is_short and not run.is_aside]
@@ -313,20 +261,35 @@ class Serving:
         long = [
             work
             for work in self._waiting.values()
-            if not (work.pace.is_short and work.terms.slots == 1 and work.terms.may_wait)
+            if not (
+                work.pace.is_short
+                and work.terms.slots == 1
+                and work.terms.may_wait
+                and work.is_multi_get
+            )
         ]
         work = self._front(asked, long, ahead=True)
         if work is None:
             return
         left = self._left_s(soon, now)
-        round_trip_s = self.round_trip_s.get(work.scheduler)
+        round_trip_s = self.claims.round_trip_s.get(work.scheduler)
         if left is None or round_trip_s is None:
             return
         if left <= round_trip_s:
-            slots = min(len(soon), work.terms.limit) if work.terms.limit else len(soon)
+            slots = min(len(soon), work.terms.at_once or len(soon))
             self._ask(work, asked, 0, slots, now)
         else:
             self._ahead_at = now + max(left - round_trip_s, AHEAD_STEP_S)
+
+    def _ask_to_preempt(self, asked: dict[Asker, Claim], now: float) -> None:
+        """Ask for urgent tasks that may stop others: a slot is made for them when they come."""
+        for work in self.preempting.values():
+            if not self._may_ask(work, asked, ahead=True) or work.asker in asked:
+                continue
+            below = [run.width for run in self.slots.runs.values() if run.may_yield_to(work)]
+            room = sum(below) // work.terms.slots - work.queued
+            if room > 0:
+                self._ask(work, asked, 0, room if work.is_multi_get else 1, now)
 
     def _left_s(self, soon: list[Run], now: float) -> float | None:
         """Seconds of work that each slot with short tasks still has; None = long ones wait."""
@@ -341,9 +304,9 @@ class Serving:
                 left += work.queued * (work.pace.task_s or 0.0)
         return left / len(soon)
 
-    def _commit(self, asked: dict[str, Claim]) -> list[Claim]:
-        for scheduler, claim in asked.items():
-            self.claims[scheduler] = claim
+    def _commit(self, asked: dict[Asker, Claim]) -> list[Claim]:
+        for claim in asked.values():
+            self.claims.add(claim)
             work = claim.work
             claim.queued_at = work.queued_at
             if work.is_standing:
@@ -365,12 +328,12 @@ class Serving:
                 work.terms.slots > self.slots.count
             ),
             "too little memory is free, or the load is too high": not self.is_open(work),
-            f"{work.terms.limit} of its tasks run already": self._headroom(work) <= 0,
+            f"{work.terms.at_once} of its tasks run already": self.headroom(work) <= 0,
             self.barred.get(work.scheduler, ""): not work.queued and work.scheduler in self.barred,
             f"{ASIDE_MAX} tasks run aside of the slots already": (
                 not work.terms.slots and not self.slots.free_aside
             ),
-            "the scheduler has not answered a claim": work.scheduler in self.claims,
+            "the scheduler has not answered a claim": not self.claims.may_ask(work),
             "no slot is free": self.slots.free < work.terms.slots,
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
@@ -382,13 +345,11 @@ class Serving:
             assert key == (work.scheduler, work.job, work.shape)
             assert work.is_waiting
         assert all(work.terms.slots for work in self._waiting.values())
+        assert all(self._waiting.get(key) is work for key, work in self.preempting.items())
         for work in self._aside.values():
             waits_for_place = not self.slots.free_aside
-            assert waits_for_place or not self._may_start(work), (
+            assert waits_for_place or not self.may_start(work), (
                 "a task waits though it takes no slot"
             )
-        for scheduler, claim in self.claims.items():
-            assert claim.work.scheduler == scheduler
-            assert claim.slots >= 0
-            assert not (claim.is_void and claim.slots)
+        self.claims.check()
         assert self._blocked is None or self._blocked.is_waiting

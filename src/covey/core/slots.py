@@ -41,6 +41,14 @@ class Run:
         """How many slots of the agent it takes."""
         return 0 if self.is_aside else len(self.slots)
 
+    def may_yield_to(self, work: Work) -> bool:
+        """Whether it may be stopped for the sake of a line."""
+        return (
+            self.work.priority < work.priority
+            and not (self.is_aside or self.is_returning or self.is_orphan)
+            and self.ended < len(self.ids)
+        )
+
     def left(self) -> list[int]:
         """Ids of the tasks that have not ended."""
         return self.ids[self.ended :]

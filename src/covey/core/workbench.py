@@ -14,21 +14,17 @@ from covey.core.actions import (
     Kill,
     Send,
     Start,
-    Strike,
 )
+from covey.core.asking import Claim
 from covey.core.events import Ended, Struck
 from covey.core.peers import Peer
 from covey.core.queueing import QueuePolicy
 from covey.core.reservations import Bound, Taken, Work
-from covey.core.serving import Claim, Serving
+from covey.core.serving import Serving
 from covey.core.slots import ASIDE_MAX, Run, SlotTable
+from covey.core.stopping import Stopping
 from covey.model.task import OutcomeState
 from covey.wire import messages as m
-
-#: A chunk that has not moved for so long is cut: its other tasks may run elsewhere.
-CHUNK_STUCK_S = 0.05
-#: Free memory below this part of a shape's gate kills its youngest task, which goes back.
-MEMFREE_KILL = 0.5
 
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
 _RETURNED = int(OutcomeState.RETURNED)
@@ -38,10 +34,11 @@ _CANCELLED = int(OutcomeState.CANCELLED)
 class Workbench:
     """Tasks, slots and lines of one agent. Methods add to `out`, the actions of this event."""
 
-    def __init__(self, slots: int, policy: QueuePolicy, *, multi_get: bool) -> None:
+    def __init__(self, slots: int, policy: QueuePolicy) -> None:
         self.slots = SlotTable(slots)
         self.policy = policy
-        self.serving = Serving(self.slots, policy, multi_get=multi_get)
+        self.serving = Serving(self.slots, policy)
+        self.stopping = Stopping(self.slots, self.serving)
         self.peers: dict[str, Peer] = {}
         self.is_draining = False
         self.out: list[Action] = []
@@ -62,22 +59,17 @@ class Workbench:
         """Frames go to a scheduler."""
         self.out += [Send(peer.name, frame) for frame in frames]
 
-    def stuck_at(self) -> list[float]:
-        """When chunks that do not move are to be cut."""
-        return [
-            run.moved_at + CHUNK_STUCK_S
-            for run in self.slots.runs.values()
-            if not run.is_struck and len(run.ids) - run.ended > 1
-        ]
-
     # -- reservations
 
     def describe(self, peer: Peer, message: m.Describe) -> None:
         """What tasks of a shape need; said again in each session."""
         key = message.job, message.shape
+        self.policy.weigh(message.terms.user, message.weight)
         work = peer.works.get(key)
         if work is None:
-            peer.works[key] = Work(peer.name, *key, message.terms, message.name)
+            peer.works[key] = Work(
+                peer.name, *key, message.terms, message.name, is_multi_get=message.is_multi_get
+            )
         elif work.terms != message.terms:
             self.serving.forget(work)
             work.terms = message.terms
@@ -102,7 +94,7 @@ class Workbench:
 
     def no_task(self, peer: Peer, message: m.NoTask, now: float) -> None:
         """A claim found nothing: it is kept as credit, or there never will be a task."""
-        self.serving.answered(peer.name, message.job, message.shape, now, granted=False)
+        self.serving.claims.answered(peer.name, message.job, message.shape, now, granted=False)
         for work in self.lines(peer, message.job, message.shape):
             if message.closed:
                 self.set_level(work, 0)
@@ -136,8 +128,9 @@ class Workbench:
 
     def grant(self, peer: Peer, message: m.Grant, now: float) -> None:
         """Tasks came: they wait in front, or go back at once if they cannot run here."""
-        claimed = self.serving.claimed_at(peer.name, message.job, message.shape) or (now, 0.0)
-        self.serving.answered(peer.name, message.job, message.shape, now, granted=True)
+        claim = self.serving.claims.of(peer.name, message.job, message.shape)
+        claimed = (claim.queued_at, claim.at) if claim else (now, 0.0)
+        self.serving.claims.answered(peer.name, message.job, message.shape, now, granted=True)
         ids, ns = peer.fresh(message)
         if not ids:
             return
@@ -230,7 +223,9 @@ class Workbench:
         if ran:
             work.pace.ended(ran, elapsed_s)
         self.policy.charge(work, elapsed_s * run.width - run.guess_s * len(states))
-        may_gather = work.pace.is_short and states.count(_SUCCEEDED) == len(states)
+        may_gather = (
+            work.is_multi_get and work.pace.is_short and states.count(_SUCCEEDED) == len(states)
+        )
         more = work if may_gather else None
         peer.tally((work.job, run.term), (ids, ns, states), elapsed_s, now, more)
         self._drop_payloads(peer, work.job, (run.term, ids, ns))
@@ -257,30 +252,6 @@ class Workbench:
         if peer is not None and not run.is_orphan:
             self.policy.charge(run.work, -run.guess_s * count)
             self._end(peer, run.work.job, (run.term, ids, ns), _RETURNED)
-
-    def strike_stuck(self, now: float) -> None:
-        """Cut chunks that take far longer than expected."""
-        for run in self.slots.runs.values():
-            waits = len(run.ids) - run.ended > 1
-            if waits and not run.is_struck and now >= run.moved_at + CHUNK_STUCK_S:
-                run.is_struck = True
-                self.out.append(Strike(run.slots[0]))
-
-    def gauge(self, load1: float, memfree_bytes: int) -> None:
-        """Load and free memory: gates open and shut; one task goes back if memory is short."""
-        self.serving.load1 = load1
-        self.serving.memfree_bytes = memfree_bytes
-        short = [
-            run
-            for run in self.slots.runs.values()
-            if run.left() and memfree_bytes < MEMFREE_KILL * run.work.terms.memfree_bytes
-        ]
-        if any(run.is_returning for run in short):
-            return
-        youngest = max(short, key=lambda run: run.started_at, default=None)
-        if youngest is not None:
-            youngest.is_returning = True
-            self.out.append(Kill(youngest.slots[0], youngest.left()))
 
     def _runs_of(self, peer: Peer) -> list[Run]:
         return [
@@ -314,13 +285,17 @@ class Workbench:
         runs, claims = self.serving.serve(now)
         for run in runs:
             self._start(run)
+        self.out += self.stopping.preempt()
         free = self.room
-        riders = {claim.work.scheduler: claim for claim in claims}
+        riders: dict[str, list[Claim]] = {}
+        for claim in claims:
+            riders.setdefault(claim.work.scheduler, []).append(claim)
         for peer in self.peers.values():
             if peer.must_tell(now) or (peer.has_tallies and peer.name in riders):
-                self._tell(peer, riders, free, now)
-        for claim in riders.values():
-            self._claim(claim, free, now)
+                self._tell(peer, riders.get(peer.name, []), free, now)
+        for left in riders.values():
+            for claim in left:
+                self._claim(claim, free, now)
 
     def _bar(self) -> None:
         barred = self.serving.barred
@@ -346,14 +321,14 @@ class Workbench:
         )
         self.out.append(start)
 
-    def _tell(self, peer: Peer, riders: dict[str, Claim], free: int, now: float) -> None:
+    def _tell(self, peer: Peer, riders: list[Claim], free: int, now: float) -> None:
         """Batches of what ended; a claim for the same job rides on the last of them."""
         batches = peer.cut(free)
-        claim = riders.get(peer.name)
         for batch in reversed(batches):
-            if claim is not None and claim.work.job == batch.job:
+            claim = next((one for one in riders if one.work.job == batch.job), None)
+            if claim is not None:
                 batch.shape, batch.room = claim.work.shape, claim.room
-                del riders[peer.name]
+                riders.remove(claim)
                 break
         for batch in batches:
             self.transmit(peer, peer.link.send(batch, now))

@@ -119,9 +119,17 @@ class Desk:
         [frame] = self.link.send(message, self.room.now)
         return self.post(frame)
 
-    def described(self, job: int = 1, shape: int = 1, **terms: Any) -> "Desk":
+    def described(
+        self,
+        job: int = 1,
+        shape: int = 1,
+        *,
+        weight: float = 1.0,
+        is_multi_get: bool = True,
+        **terms: Any,
+    ) -> "Desk":
         """The agent knows the shape."""
-        self.tell(m.Describe(job, shape, Shape(**terms)))
+        self.tell(m.Describe(job, shape, Shape(**terms), "", weight, is_multi_get))
         return self
 
     def enqueue(self, count: int = 1, job: int = 1, shape: int = 1, standing: bool = True) -> None:

@@ -6,7 +6,7 @@ from tests.unit.core.desk import Desk, Room
 from covey.core.actions import DropPayloads, DropReports, FollowTask, ForgetJob, Send, Strike
 from covey.core.events import Added, Ended, Gauged, Struck
 from covey.core.peers import GATHER_MAX, GATHER_S
-from covey.core.workbench import CHUNK_STUCK_S
+from covey.core.stopping import CHUNK_STUCK_S
 from covey.errors import InvalidTransition
 from covey.model.task import OutcomeState
 from covey.wire import messages as m

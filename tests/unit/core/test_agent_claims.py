@@ -232,7 +232,7 @@ def test_fair_shares_hold_between_users_of_two_schedulers() -> None:
     bob.enqueue()
     taken = {"one": 0, "two": 0}
     for task in range(40):
-        [claim] = room.core._bench.serving.claims.values()  # pyright: ignore[reportPrivateUsage]
+        [claim] = room.core._bench.serving.claims  # pyright: ignore[reportPrivateUsage]
         name = claim.work.scheduler
         room.desks[name].grant(task + 1)
         room.end(1, took_s=1.0 if name == "one" else 0.1)
@@ -260,12 +260,59 @@ def test_larger_priorities_are_served_first() -> None:
     assert [start.ids[0] for start in room.started] == [1, 3, 2]
 
 
-def test_without_multi_get_a_claim_asks_for_one_task_per_slot() -> None:
-    room = Room(slots=2, multi_get=False)
-    desk = Desk(room).described()
+def test_without_multi_get_each_claim_asks_for_one_task_and_uses_up_one_reservation() -> None:
+    room = Room(slots=2)
+    desk = Desk(room).described(is_multi_get=False)
     desk.enqueue(count=8, standing=False)
-    warm(desk, 0.00001, 3)
-    assert max(c.room for c in desk.all(m.Finished) + desk.all(m.Claim)) == 2
+    for task in range(1, 9):
+        desk.grant(task)
+        if len(room.running) == 2:
+            room.end(min(room.running), took_s=0.00001)
+    asks = desk.all(m.Finished) + desk.all(m.Claim)
+    assert sum(ask.room for ask in asks) == 8
+    assert max(ask.room for ask in asks) == 1
+    assert all(len(start.ids) == 1 for start in room.started)
+
+
+def test_without_multi_get_each_free_slot_asks_for_the_job_that_is_next() -> None:
+    room = Room(slots=3)
+    desk = Desk(room)
+    for job in (1, 2, 3):
+        desk.described(job, is_multi_get=False).enqueue(1, job, standing=False)
+    assert [(claim.job, claim.room) for claim in desk.all(m.Claim)] == [(1, 1), (2, 1), (3, 1)]
+
+
+def test_a_scheduler_that_owes_an_answer_for_too_long_is_asked_for_nothing() -> None:
+    room = Room(slots=1)
+    desk = Desk(room)
+    for job in (1, 2):
+        desk.described(job, is_multi_get=False).enqueue(1, job, standing=False)
+    room.wait(10 * CLAIM_LIMIT_S)
+    assert [claim.job for claim in desk.all(m.Claim)] == [1]
+    desk.tell(m.NoTask(1, 1))
+    assert [claim.job for claim in desk.all(m.Claim)] == [1, 2]
+
+
+def test_a_claim_that_found_nothing_uses_up_its_reservation_and_no_other() -> None:
+    room = Room(slots=1)
+    desk = Desk(room).described(is_multi_get=False)
+    desk.enqueue(count=3, standing=False)
+    for asked in (1, 2, 3):
+        assert len(desk.all(m.Claim)) == asked
+        desk.tell(m.NoTask(1, 1))
+    assert len(desk.all(m.Claim)) == 3
+    assert not room.core.explain()["lines"]
+
+
+def test_reservations_that_are_taken_back_are_not_claimed_for() -> None:
+    room = Room(slots=1)
+    desk = Desk(room).described(is_multi_get=False).described(2, is_multi_get=False)
+    desk.grant(1)
+    desk.enqueue(2, standing=False)
+    desk.enqueue(2, job=2, standing=False)
+    desk.enqueue(0, standing=False)
+    room.end(1)
+    assert [claim.job for claim in desk.all(m.Claim)] == [2]
 
 
 def test_nothing_is_claimed_while_too_much_is_unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
