@@ -14,6 +14,7 @@ from covey.cli.map_output import Printer
 from covey.cli.map_plan import MapPlan
 from covey.cli.map_progress import Counts, Progress, summary
 from covey.cli.map_results import Results
+from covey.client.head_job import WAITS
 from covey.client.jobs import DurableJob, feed, outcomes
 from covey.client.private_job import PrivateJob
 from covey.errors import CoveyError
@@ -145,9 +146,13 @@ class MapRun:
             self._progress.update(self._counts(), time.monotonic())
 
     def _tell(self, trouble: str) -> None:
-        if trouble != self._told:
-            self._told = trouble
-            self._progress.note(trouble or "the head answers again")
+        if trouble == self._told:
+            return
+        if trouble:
+            self._progress.note(trouble)
+        elif not self._told.startswith(WAITS):
+            self._progress.note("the head answers again")
+        self._told = trouble
 
     def _count(self, row: OutcomeRow) -> None:
         self._args.pop(row.task, None)

@@ -34,6 +34,8 @@ from covey.wire.messages import (
 RENEW_EVERY_S = 1.0
 #: What is said while the head does not answer.
 AWAY = "the head does not answer; if it was killed, start it again with: covey up --local"
+#: Begins what is said while no machine that is there may run what is left.
+WAITS = "waits: "
 #: Items of a job with a shape for each that are on their way at once; the head remembers the
 #: answers of more requests than that (`head.desk.ANSWERS_MAX`).
 ASKED_AT_ONCE = 128
@@ -205,7 +207,8 @@ class HeadJob:
             except RequestTimeout:
                 self._note(AWAY)
             else:
-                self._note("")
+                if self.trouble == AWAY:
+                    self._note("")
                 return answer
 
     def _note(self, trouble: str) -> None:
@@ -213,19 +216,22 @@ class HeadJob:
             self.trouble = trouble
             self.changed.set()
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> str:
+        """Renew the interest; why nothing of the job can run now, by its constraints."""
         if self._is_feeding:
             # Of a process elsewhere, only that it was heard of lately can be known.
             me = own_record() if not self._is_far else ProcessRecord(0, 0)
             await self._link.ask("feeding", job=self.job, pid=me.pid, started=me.started)
         answer = await self._link.request(lambda nonce: Watch(nonce, self.job, self._seq))
         self._busy = answer["running"]
+        stuck = str(answer.get("stuck") or "")
+        return f"{WAITS}{stuck}" if stuck else ""
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
             try:
-                await self._watch()
+                stuck = await self._watch()
                 for task in self._followed:
                     await self.follow(task)
             except NotUp as error:
@@ -235,7 +241,7 @@ class HeadJob:
                 # Rows are looked for anyway, and the head comes back under this address.
                 self._note(AWAY)
             else:
-                self._note("")
+                self._note(stuck)
 
     def _advanced(self, message: Advanced) -> None:
         if message.job == self.job:

@@ -45,7 +45,7 @@ class Waiting:
     #: The lowest number among them.
     first: int
     why: str
-    #: Nobody who is ready may run them, though some machine may come.
+    #: Nobody who is ready may run them, by their constraints.
     is_stuck: bool
 
 
@@ -58,7 +58,8 @@ def waiting(job: Job, roster: Roster, now: float) -> list[Waiting]:
     for shape, pending in job.pending.items():
         if not pending.count:
             continue
-        is_stuck = not candidates(roster, job.shapes[shape])
+        terms = job.shapes[shape]
+        is_stuck = bool(terms.slots) and is_constrained(terms) and not candidates(roster, terms)
         text = _why_pending(job, shape, roster, now)
         found.append(Waiting(pending.count, pending.lowest(), text, is_stuck))
     return found

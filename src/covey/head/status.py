@@ -90,6 +90,15 @@ def explained(service: SchedulerService, number: int, task: int, now: float) -> 
     return {"running": len(job.running), "waiting": waits, "why": why}
 
 
+def stuck_of(service: SchedulerService, number: int, now: float) -> str:
+    """Why nothing of a job can run now, by its constraints ("" = something can)."""
+    job = service.core.jobs.get(number)
+    if job is None or job.running:
+        return ""
+    waits = waiting(job, service.core.roster, now)
+    return waits[0].why if waits and all(one.is_stuck for one in waits) else ""
+
+
 def states_of(service: SchedulerService, tunnels: TunnelKeeper) -> dict[str, dict[str, Any]]:
     """Of each machine what somebody who waits for it must know."""
     return {
