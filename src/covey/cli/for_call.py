@@ -11,13 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from covey.cli.head import head_of, is_up, not_up
+from covey.cli.head import head_of, is_up, limited, not_up
 from covey.cli.output import note
 from covey.client.cluster import files_of
-from covey.client.reach import labels_of
 from covey.errors import FleetError, MachineError, UsageError
 from covey.fleet.inventory import read_inventory
-from covey.fleet.limit import select
 from covey.head.lowering import DownOrder, down
 from covey.head.raised import Raised, UpOrder
 from covey.head.raising import up
@@ -78,7 +76,7 @@ def machines_of_call(
     if not (sshlogins or hosts_files):
         if not is_up(settings):
             raise not_up(settings)
-        yield CallMachines(_limited(settings, limit))
+        yield CallMachines(tuple(limited(settings, limit)) if limit else ())
         return
     if settings.head:
         raise UsageError(
@@ -102,12 +100,6 @@ def machines_of_call(
             yield CallMachines(kept, failed, ends_with_call=ours)
         finally:
             _take_down(settings, known, was_up=was_up)
-
-
-def _limited(settings: Settings, limit: str) -> tuple[str, ...]:
-    if not limit:
-        return ()
-    return tuple(select(labels_of(settings), limit))
 
 
 def _ready(settings: Settings, known: set[str]) -> set[str]:

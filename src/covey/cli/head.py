@@ -39,14 +39,11 @@ def limited(settings: Settings, limit: str) -> list[str]:
     Raises:
         UsageError: a word of it fits none.
     """
-    from covey.client.cluster import files_of
+    from covey.client.reach import labels_of
     from covey.fleet.limit import select
 
-    machines = files_of(settings).machines()
-    if not limit:
-        return [machine.name for machine in machines]
-    labels = ((one.name, one.labels) for one in machines)
-    return select(labels, limit)
+    known = labels_of(settings)
+    return select(known, limit) if limit else [name for name, _ in known]
 
 
 def not_up(settings: Settings) -> NotUp:

@@ -7,8 +7,6 @@ from covey.model.job import HaltPolicy
 
 #: More failed tasks than this all give the exit status 101.
 FAILED_MAX = 100
-#: covey itself failed, or the command line is wrong.
-COVEY_FAILED = 255
 #: Ctrl-C.
 INTERRUPTED = 130
 #: What a shell adds to the number of the signal that ended a command.
