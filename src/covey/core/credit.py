@@ -41,7 +41,9 @@ class Credit:
         pending = job.pending[shape].count
         if not pending or now < job.next_start_at:
             return 0
-        if job.spec.start_delay_s:
+        if job.shapes[shape].is_spread and peer.name in job.holdings:
+            return 0
+        if job.spec.start_delay_s or job.shapes[shape].is_spread:
             return 1
         slots = pool_of(self._roster, job.shapes[shape]).slots
         share = -(-pending * max(1, peer.slots) // slots)

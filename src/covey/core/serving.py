@@ -246,7 +246,8 @@ class Serving:
         self.policy.charge(work, cost)
 
     def _share(self, work: Work) -> int:
-        if not work.is_multi_get or work.terms.slots > 1 or not work.terms.may_wait:
+        terms = work.terms
+        if not work.is_multi_get or terms.slots > 1 or not terms.may_wait or terms.is_spread:
             return 1
         return work.pace.per_slot(self.claims.round_trip_s.get(work.scheduler, 0.0))
 
