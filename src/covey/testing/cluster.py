@@ -207,18 +207,21 @@ class Lab:
     # ------------------------------------------------------------ clusters
 
     @contextmanager
-    def cluster(self, machines: int = 2, slots: int = 1) -> Generator[ClusterParts]:
+    def cluster(
+        self, machines: int = 2, slots: int = 1, groups: Iterable[str] = ()
+    ) -> Generator[ClusterParts]:
         """A head and virtual machines, up inside and down at the end, whatever happened."""
-        self.up(machines, slots)
+        self.up(machines, slots, groups)
         try:
             yield ClusterParts(self.state_dir)
         finally:
             down = self("down")
             assert down.returncode == 0, down.stderr
 
-    def up(self, machines: int = 2, slots: int = 1) -> None:
-        """`covey up --local`."""
-        done = self("up", "--local", str(machines), "--slots", str(slots))
+    def up(self, machines: int = 2, slots: int = 1, groups: Iterable[str] = ()) -> None:
+        """`covey up --local`; groups as `--group` takes them."""
+        words = [word for group in groups for word in ("--group", group)]
+        done = self("up", "--local", str(machines), "--slots", str(slots), *words)
         assert done.returncode == 0, done.stderr
 
     # ------------------------------------------------------------ the end
