@@ -114,7 +114,9 @@ class Serving:
             self._is_firm = True
         may_ask_ahead = True
         while self.slots.free:
-            work = self._front(asked, passed)
+            # Where claims hold every free slot, no line has to be looked at that could only claim.
+            has_spare = self.slots.free > self.claims.held + sum(c.slots for c in asked.values())
+            work = self._front(asked, passed, has_spare=has_spare)
             if work is None:
                 break
             need = min(work.terms.slots, self.slots.count)
@@ -146,9 +148,18 @@ class Serving:
         return runs
 
     def _front(
-        self, asked: dict[Asker, Claim], passed: list[Work], *, ahead: bool = False
+        self,
+        asked: dict[Asker, Claim],
+        passed: list[Work],
+        *,
+        ahead: bool = False,
+        has_spare: bool = True,
     ) -> Work | None:
-        """Who is next for a slot; with `ahead`, for a claim before a slot is free."""
+        """Who is next for a slot; with `ahead`, for a claim before a slot is free.
+
+        has_spare: whether a claim could hold a slot. A line that waits for several is looked at all
+        the same: it blocks others.
+        """
         best: Work | None = None
         best_key: tuple[float, ...] = ()
         for work in self._waiting.values():
@@ -156,7 +167,7 @@ class Serving:
                 continue
             if not ahead and self.may_start(work):
                 late = 0
-            elif self._may_ask(work, asked, ahead=ahead):
+            elif (has_spare or work.terms.slots > 1) and self._may_ask(work, asked, ahead=ahead):
                 late = 1
             else:
                 continue
