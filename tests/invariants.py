@@ -20,6 +20,15 @@ class Row(NamedTuple):
     state: int
 
 
+class Placing(NamedTuple):
+    """A grant: the machine and its labels, and what the shape wants and avoids of them."""
+
+    machine: str
+    labels: Collection[str]
+    wanted: Collection[str]
+    avoided: Collection[str]
+
+
 def each_item_recorded_at_most_once(tasks: Iterable[int]) -> None:
     """No task has two outcomes."""
     twice = [task for task, count in Counter(tasks).items() if count > 1]
@@ -78,6 +87,34 @@ def a_pinned_task_starts_on_its_machines(started: Iterable[tuple[str, Collection
     """Each start is (machine, machines that may run the task; none = any)."""
     astray = [(name, pins) for name, pins in started if pins and name not in pins]
     assert not astray, f"started on a machine that it is not for: {astray[:5]}"
+
+
+def a_task_is_granted_where_its_shape_may_run(placed: Iterable[Placing]) -> None:
+    """The machine has all labels that the shape wants, and is nothing that it avoids."""
+    for one in placed:
+        lacking = set(one.wanted) - set(one.labels)
+        assert not lacking, f"{one.machine} lacks {lacking}"
+        is_what = {one.machine, *(f"@{label}" for label in one.labels)}
+        assert not is_what & set(one.avoided), f"{one.machine} is to be avoided: {one.avoided}"
+
+
+def tasks_that_spread_are_one_per_agent(running: Iterable[Hashable]) -> None:
+    """What runs on one agent of shapes that spread: (scheduler, job) of each."""
+    twice = [job for job, count in Counter(running).items() if count > 1]
+    assert not twice, f"side by side on one agent: {twice}"
+
+
+def a_task_yields_to_more_urgent_ones_only(yielded: Iterable[tuple[int, int]]) -> None:
+    """Each task that was stopped to make room is (its priority, that of who waited)."""
+    for own, other in yielded:
+        assert own < other, f"a task of priority {own} was stopped for one of {other}"
+
+
+def what_goes_back_spends_no_start(states: Collection[int]) -> None:
+    """States of attempts that are tried again: what was preempted or given back is not of them."""
+    assert states
+    assert OutcomeState.RETURNED not in states
+    assert OutcomeState.CANCELLED not in states
 
 
 def a_draining_agent_is_given_nothing_new(given: Iterable[tuple[bool, bool, int]]) -> None:

@@ -24,6 +24,7 @@ from tests.property.nodes import (
     copied,
     restored,
 )
+from tests.property.seen import Seen
 
 from covey.core.actions import (
     Action,
@@ -57,7 +58,7 @@ from covey.core.events import (
 )
 from covey.core.scheduler import SchedulerCore
 from covey.model.job import JobSpec
-from covey.wire.messages import Finished, Frame, Grant, Recorded
+from covey.wire.messages import Finished, Frame, Recorded
 
 
 class Stage:
@@ -69,12 +70,7 @@ class Stage:
         self.nodes: dict[str, Node] = {}
         self.wires: dict[tuple[str, str], deque[Frame]] = {}
         self.trace: list[str] = []
-        self.starts: list[tuple[Any, ...]] = []
-        self.granted: list[tuple[Any, ...]] = []
-        #: (machine, its pins) of each start; (drains, is pinned, slots) of each grant.
-        self.started: list[tuple[str, tuple[str, ...]]] = []
-        self.given: list[tuple[bool, bool, int]] = []
-        self._grants: set[tuple[bytes, int]] = set()
+        self.seen = Seen()
         self.ran_well: dict[tuple[str, int], set[tuple[int, int, int]]] = {}
         self.slots = slots
         self._born = 0
@@ -97,7 +93,7 @@ class Stage:
         node = self.nodes[name] = Node(name, core, True, incarnation)
         for other in self.schedulers():
             if other.is_up:
-                self.tell(other, AgentKnown(name))
+                self.tell(other, AgentKnown(name, labels=self.labels_of(name)))
         return node
 
     def birth_of_scheduler(self, *, durable: bool, old: Node | None = None) -> Node:
@@ -110,13 +106,17 @@ class Stage:
         node = Node(name, core, False, incarnation, term, durable)
         self.nodes[name] = node
         for agent in self.agents():
-            self.tell(node, AgentKnown(agent.name))
+            self.tell(node, AgentKnown(agent.name, labels=self.labels_of(agent.name)))
         if old:
             node.jobs = old.jobs
             for number, record in node.jobs.items():
                 if not record.is_over:
                     self.tell(node, restored(number, record))
         return node
+
+    def labels_of(self, name: str) -> tuple[str, ...]:
+        """The labels of a machine: an even number in its name has `even`, and all have `any`."""
+        return ("any", "even") if int(name[1:]) % 2 == 0 else ("any",)
 
     def agents(self) -> list[Node]:
         """All agents, dead ones included."""
@@ -298,6 +298,7 @@ class Stage:
             case Start():
                 self._start(node, action)
             case Kill(slot, ids):
+                self.seen.killed(node, slot)
                 if slot in node.running:
                     node.running[slot].killed.update(ids)
             case Strike(slot):
@@ -314,15 +315,7 @@ class Stage:
 
     def _send(self, node: Node, to: str, frame: Frame) -> None:
         message = frame.message
-        if isinstance(message, Grant) and (frame.session, frame.seq) not in self._grants:
-            self._grants.add((frame.session, frame.seq))
-            self.granted += [
-                (node.name, message.job, message.term, task, n)
-                for task, n in zip(message.ids, message.ns, strict=True)
-            ]
-            terms = node.core.jobs[message.job].shapes[message.shape]
-            is_draining = node.core.roster.peers[to].is_draining
-            self.given.append((is_draining, bool(terms.machines), terms.slots))
+        self.seen.sent(node, to, frame)
         if self._is_deaf(node):
             return
         if isinstance(message, Recorded):
@@ -350,17 +343,13 @@ class Stage:
     def _start(self, node: Node, start: Start) -> None:
         assert start.slot not in node.running, f"slot {start.slot} of {node.name} is not free"
         ids, ns = list(start.ids), list(start.ns)
-        self.started.append((node.name, start.terms.machines))
+        self.seen.begun(node, start)
         node.running[start.slot] = Running(
             Start(
                 start.slot, start.scheduler, start.job, start.shape, start.terms, start.term,
                 ids, ns,
             )
         )  # fmt: skip
-        self.starts += [
-            (node.incarnation, start.scheduler, start.job, start.term, task, n)
-            for task, n in zip(ids, ns, strict=True)
-        ]
 
     def _strike(self, node: Node, slot: int) -> None:
         run = node.running.get(slot)
@@ -380,10 +369,10 @@ class Stage:
                 record.rows += map(Row, ids, [term] * len(ids), ns, states)
                 record.high_water = max(record.high_water, *ids)
             case RecordAttempts(job, _, ids, _, states):
+                law.what_goes_back_spends_no_start(states)
                 starts = node.jobs[job].starts
                 for task in ids:
                     starts[task] = starts.get(task, 0) + 1
-                assert states
             case RecordJob(job, state):
                 node.jobs[job].state = state
             case _:

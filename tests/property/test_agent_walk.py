@@ -6,6 +6,7 @@ what no sane one would say: grants without reservations, stops of what never was
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from tests.unit.core.desk import Desk, Room
@@ -43,7 +44,11 @@ class Walk:
         desk.heard = heard + desk.heard
         rng = self.rng
         for shape in (1, 2, 3):
-            terms = {
+            terms: dict[str, Any] = {
+                "is_multi_get": rng.random() < 0.7,
+                "weight": rng.choice([1.0, 3.0]),
+                "may_preempt": rng.random() < 0.5,
+                "is_spread": rng.random() < 0.2,
                 "user": rng.choice("ab"),
                 "slots": rng.choice([1, 1, 1, 2, 0]),
                 "limit": rng.choice([0, 0, 1, 2]),

@@ -1,5 +1,6 @@
 """A seeded random walk through the faults of a cluster: fast, so that thousands of them run."""
 
+from dataclasses import replace
 from random import Random
 
 from tests.property.nodes import CRASHED, FAILED, SUCCEEDED, Node, a_spec
@@ -27,14 +28,26 @@ def a_random_spec(rng: Random, agents: list[str]) -> JobSpec:
         limit=rng.choice((0, 0, 1)),
         may_chunk=rng.random() < 0.7,
         priority=rng.choice((0, 0, 1)),
+        may_preempt=rng.random() < 0.5,
+        is_spread=rng.random() < 0.2,
     )
     on_lost = rng.choice(("rerun", "rerun", "rerun", "wait", "fail"))
     # Where jobs wait for their machines, there must be some.
     names = [*agents, "nowhere"] if on_lost == "fail" else agents
     pins = tuple(rng.sample(names, min(len(names), rng.choice((1, 1, 2)))))
     third = Shape(slots=rng.choice((0, 0, 1)), machines=pins)
+    fourth = Shape(
+        labels=rng.choice(((), ("any",), ("even",))) if len(agents) > 1 else (),
+        avoid=rng.choice(((), ("a1",), ("@even",))) if len(agents) > 1 else (),
+        priority=rng.choice((0, 2)),
+        may_preempt=rng.random() < 0.5,
+        is_spread=rng.random() < 0.3,
+        slots=rng.choice((1, 1, 2)),
+    )
+    if fourth.labels == ("even",):
+        fourth = replace(fourth, avoid=())
     return a_spec(
-        shapes=(Shape(), second, third),
+        shapes=(Shape(), second, third, fourth),
         retry=RetryPolicy(rng.choice((1, 1, 3, 0)), rng.choice((5, 5, 1))),
         halt=rng.choice(halts),
         on_lost=on_lost,
@@ -159,7 +172,7 @@ class Walk:
     def _add(self) -> None:
         if jobs := self._open_jobs():
             node, number = self.rng.choice(jobs)
-            shape = self.rng.choice((1, 2, 3))
+            shape = self.rng.choice((1, 2, 3, 4))
             self.world.add(node, number, self.rng.choice((1, 5, 300)), shape)
 
     def _seal(self) -> None:

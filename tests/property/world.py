@@ -97,15 +97,17 @@ class World(Stage):
 
     def check(self) -> None:
         """The laws that hold at every moment."""
-        law.each_attempt_started_once(self.starts)
-        law.an_attempt_is_granted_once(self.granted)
-        law.only_granted_attempts_started([one[1:] for one in self.starts], self.granted)
-        law.a_pinned_task_starts_on_its_machines(self.started)
-        law.a_draining_agent_is_given_nothing_new(self.given)
+        self.seen.check()
         for node in self.agents():
             works = [w for peer in node.core._peers.values() for w in peer.works.values()]
-            waiting = sum(w.queued for w in works if not (w.terms.slots or w.terms.limit))
+            waiting = sum(w.queued for w in works if not (w.terms.slots or w.terms.at_once))
             aside = sum(slot > self.slots for slot in node.running)
+            spread = [
+                (run.start.scheduler, run.start.job)
+                for run in node.running.values()
+                if run.start.terms.is_spread
+            ]
+            law.tasks_that_spread_are_one_per_agent(spread)
             if node.is_up:
                 law.what_takes_no_slot_waits_for_no_slot(waiting, aside, ASIDE_MAX)
         for node in self.schedulers():

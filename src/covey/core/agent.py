@@ -99,7 +99,7 @@ class AgentCore:
             case Struck():
                 bench.struck(event)
             case DrainAsked():
-                self._drain()
+                self._drain(now)
             case _:
                 what = f"an agent has no use for {type(event).__name__}"
                 raise InvalidTransition(what, state="agent", event=event)
@@ -295,7 +295,7 @@ class AgentCore:
 
     # -- leaving
 
-    def _drain(self) -> None:
+    def _drain(self, now: float) -> None:
         bench = self._bench
         bench.is_draining = True
         for peer in self._peers.values():
@@ -303,6 +303,8 @@ class AgentCore:
                 bench.set_level(work, 0)
             for job in dict.fromkeys(work.job for work in peer.works.values()):
                 bench.give_back(peer, job, None)
+            load = m.Load(0, bench.queued, bench.slots.busy, is_leaving=True)
+            bench.transmit(peer, peer.link.send(load, now))
 
     def _leave_if_done(self) -> None:
         bench = self._bench

@@ -31,6 +31,7 @@ class Peer:
     opening: int = 0
     link: Link | None = None
     incarnation: str = ""
+    #: 0 = it leaves.
     slots: int = 0
     #: Slots that it left free when it last spoke, less what was granted since: credit.
     free: int = 0
@@ -59,7 +60,12 @@ class Peer:
     @property
     def word(self) -> str:
         """Its state, for people."""
-        return DRAINING if self.is_ready and self.is_draining else str(self.state)
+        return DRAINING if self.is_ready and not self.takes_work else str(self.state)
+
+    @property
+    def takes_work(self) -> bool:
+        """Neither is it to finish what it has, nor does it leave by itself."""
+        return not self.is_draining and self.slots > 0
 
     def forget_session(self) -> None:
         """Nothing that the session was about holds any more."""

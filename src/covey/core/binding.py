@@ -47,7 +47,11 @@ class Binding:
         self._roster.census.heard_busy(peer, max(0, peer.slots - free))
 
     def loaded(self, peer: Peer, message: Load, now: float) -> None:
-        """The agent answered a probe."""
+        """The agent answered a probe, or tells that it leaves."""
+        if message.is_leaving and peer.slots:
+            peer.slots = 0
+            self._roster.census.changed()
+            self.refit(peer, now)
         self._roster.census.heard_busy(peer, message.busy)
         self._probing.loaded(peer, message, now)
 
@@ -181,7 +185,7 @@ class Binding:
         self.supply_all(now)
 
     def refit(self, peer: Peer, now: float) -> None:
-        """The labels of its machine changed: take back what it may not claim any more."""
+        """It leaves, or has other labels: take back what it may not claim any more."""
         for number, shape in list(peer.levels):
             job = self._jobs.get(number)
             if job is not None and not may_take(peer, job.shapes[shape]):

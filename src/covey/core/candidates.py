@@ -19,7 +19,7 @@ def may_take(peer: Peer, terms: Shape) -> bool:
     if not peer.is_ready or (is_constrained(terms) and not fits(terms, peer.name, peer.labels)):
         return False
     # Whoever looks after a machine (`run`) reaches it while it drains as well.
-    return not peer.is_draining or (bool(terms.machines) and not terms.slots)
+    return peer.takes_work or (bool(terms.machines) and not terms.slots)
 
 
 def pool_of(roster: Roster, terms: Shape) -> Pool:

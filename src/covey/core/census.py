@@ -67,7 +67,7 @@ class Census:
         """Assert that what was counted still holds."""
         ready = [peer for peer in self._peers.values() if peer.is_ready]
         assert self.ready == [peer.name for peer in ready]
-        assert self.takers == Pool.of([peer for peer in ready if not peer.is_draining])
+        assert self.takers == Pool.of([peer for peer in ready if peer.takes_work])
         assert self._busy == sum(peer.busy for peer in self._peers.values())
 
     def _count(self) -> None:
@@ -76,5 +76,5 @@ class Census:
         self._is_counted = True
         peers = [peer for peer in self._peers.values() if peer.is_ready]
         self._ready = [peer.name for peer in peers]
-        self._takers = Pool.of([peer for peer in peers if not peer.is_draining])
+        self._takers = Pool.of([peer for peer in peers if peer.takes_work])
         self._pools = {}

@@ -92,7 +92,7 @@ class Credit:
         if len(job.holdings) == 0 or not job.is_open:
             return
         peers = [self._roster.peers[name] for name in self._granting.credited]
-        idle = [peer for peer in peers if peer.is_ready and not peer.is_draining]
+        idle = [peer for peer in peers if peer.is_ready and peer.takes_work]
         if any(
             pending.count and any(_fits(job, shape, peer) for peer in idle)
             for shape, pending in job.pending.items()

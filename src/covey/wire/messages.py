@@ -180,11 +180,13 @@ class Welcome:
 
 @dataclass(slots=True)
 class Load:
-    """Answer to `Probe`: how much is waiting here."""
+    """Answer to `Probe`: how much is waiting here. Said unasked (job 0) by an agent that leaves."""
 
     job: int
     queued: int
     busy: int
+    #: It takes nothing more that needs a slot, and its reservations are void.
+    is_leaving: bool = False
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.core.office import Agent, Office
+from tests.unit.core.office import RETURNED, Agent, Office
 
 from covey.core.events import Added, AgentDied, AgentDraining, AgentKnown, Opened, Sealed
 from covey.core.probing import PROBE_MAX_S
@@ -336,3 +336,14 @@ def test_small_jobs_take_their_reservations_back_in_any_mode_once_they_are_seale
     office.claim(agents[0])
     office.claim(agents[1])
     assert levels(agents[2:]) == [0, 0]
+
+
+@pytest.mark.parametrize("policy", ["BATCH+LATE_BINDING", RANDOM])
+def test_what_an_agent_holds_that_leaves_by_itself_goes_elsewhere(policy: str) -> None:
+    office = Office()
+    leaving = office.agent("a", free=0)
+    office.job(2, policy=policy, **PURE)
+    office.say(leaving, m.Load(0, 0, 2, is_leaving=True))
+    other = office.agent("b", free=0)
+    office.finish(leaving, leaving.granted(), RETURNED)
+    assert levels([other]) == [4] or sorted(other.granted()) == [1, 2]
