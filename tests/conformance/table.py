@@ -34,7 +34,7 @@ ROWS = tuple(
             ("local mode: virtual machines and their faults", "D R A F", "added latency"),
             ("four placement policies by name", "R S"),
             ("probe ratio", "S"),
-            ("late binding", "S R", "choosing it by name"),
+            ("late binding", "S R"),
             ("proactive cancellation", "S"),
             ("constraints of jobs and tasks", "S F"),
             ("priority and fair share", "S"),

@@ -66,6 +66,8 @@ class Figures:
     wait: Spread
     messages_per_task: float | None
     responses_s: list[float]
+    #: How many of each kind.
+    messages: dict[str, int]
     #: From the first arrival to the last result.
     elapsed_s: float
     users: dict[str, Spread] = field(default_factory=dict[str, Spread])
@@ -99,6 +101,7 @@ class Figures:
             **self.scheduling.fields("scheduling_"),
             **self.wait.fields("wait_"),
             "messages_per_task": rounded(self.messages_per_task),
+            "messages": self.messages,
             "elapsed_s": rounded(self.elapsed_s),
             "users": {
                 name: {**spread.fields(""), "mean_s": rounded(spread.mean_s)}
@@ -132,6 +135,7 @@ def figures(ran: Ran, slots: int, *, warmup_s: float = 0.0) -> Figures:
         scheduling=Spread.of([max(0.0, w - q) for w, q in zip(waits, queues, strict=False)]),
         wait=Spread.of(waits),
         messages_per_task=messages / total if messages else None,
+        messages=dict(ran.messages),
         responses_s=responses,
         elapsed_s=max((job.ended for job in jobs), default=first) - first,
         users=_by_user(jobs),
