@@ -87,7 +87,8 @@ class SharedDispatcher:
         self._end = asyncio.Event()
         self._core = FailoverCore(self._names, self._loop.time())
         self._links = await SchedulerLinks.connect(self._feed.place.settings, self._names, self)
-        self._handle(Look())
+        # Its clocks begin now.
+        self._handle(LinkUp())
         up(self)
         try:
             await self._end.wait()

@@ -46,6 +46,8 @@ IDLE_PROBE_EVERY_S = 1.0
 SILENT_MAX_S = 3.0
 #: The next of the list is waited for this long before one behind it is taken.
 PATIENCE_S = 0.1
+#: The same of the first of the list, at the beginning: there is no hurry then.
+START_PATIENCE_S = 2.0
 #: When none of the list answers for so long, the calls that are open fail.
 STRANDED_MAX_S = 30.0
 #: "Nobody listens there" is not believed for so long after our own link to the bus was down: the
@@ -234,7 +236,8 @@ class FailoverCore:
             if name in search.answered:
                 self._launch(name, now)
                 return
-            if name not in search.dead and now - search.since < PATIENCE_S:
+            patience_s = PATIENCE_S if self.epoch else START_PATIENCE_S
+            if name not in search.dead and now - search.since < patience_s:
                 return
 
     def _order(self) -> list[str]:
