@@ -41,7 +41,7 @@ def test_the_default_probe_ratio_is_always_accepted(machines: int):
 
 
 def test_more_probes_for_a_task_than_there_are_machines_are_refused():
-    with pytest.raises(JobRejected, match="probe ratio 2.5: .* there are 2"):
+    with pytest.raises(JobRejected, match=r"probe ratio 2\.5: .* there are 2"):
         ADMISSION.job(JobSpec(probe_ratio=2.5))
 
 
