@@ -1,10 +1,11 @@
 """The figures of a `covey sparrow` run. Pure.
 
 Response: of a job, from its arrival until its client knew its last result. Ideal: what a cluster of
-as many slots needs for the same draw if it knew everything and no message took time; while slots
-suffice, a job's longest task. Slowdown: response ÷ ideal, of the same percentile. Queueing: of a
-task, how long it, or the reservation that it came by, stood in an agent's queue. Scheduling: what
-else there was between its arrival and its start, that is messages.
+as many slots needs for the same draw, jobs in the order of their arrival, if it knew everything and
+no message took time; while slots suffice, a job's longest task. Slowdown: response ÷ ideal, of the
+same percentile; where jobs stand in a line, another order than that of arrival may do better than
+1 at the median. Queueing: of a task, how long it, or the reservation that it came by, stood in an
+agent's queue. Scheduling: what else there was between its arrival and its start, that is messages.
 """
 
 import math
