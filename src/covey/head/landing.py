@@ -62,7 +62,8 @@ class Landing:
             record = self.files.remote(machine.name)
             assert record is not None
             raised = Raised(machine.name, "running", login=host.login, slots=record.slots)
-            return replace(raised, platform=record.platform, python=record.python)
+            notes = self._kept(machine, record.slots)
+            return replace(raised, platform=record.platform, python=record.python, notes=notes)
         connection = self.ssh.connection(host)
         log_in(
             connection,
@@ -113,6 +114,8 @@ class Landing:
         head.ask("tunnel", machine=machine.name)
         head.await_ready(machine.name, answer.incarnation)
         notes = answer.notes
+        if state == "running":
+            notes += self._kept(machine, answer.slots)
         if order.is_home_shared and not order.workdir:
             notes = (*notes, f"shares its home with others: it works in {answer.workdir}")
         return replace(raised, state=state, slots=answer.slots, notes=notes)
@@ -163,6 +166,18 @@ class Landing:
         bootstrap.stop(connection, self.settings.cluster, name)
         # Otherwise the head would wait for it: a link over a network may just be broken.
         self.head.result().ask("stopped", machine=name)
+
+    def _kept(self, machine: Machine, slots: int) -> tuple[str, ...]:
+        """What is not as the user may expect of an agent that runs on."""
+        name, wanted = machine.name, _host_of(machine).slots or self.order.slots
+        notes: list[str] = []
+        # Other forms depend on what the machine has.
+        if wanted.isdigit() and int(wanted) not in (0, slots):
+            has = "1 slot" if slots == 1 else f"{slots} slots"
+            notes.append(f"it keeps its {has}; for {wanted}: covey down {name}, then up again")
+        if machine.is_draining:
+            notes.append(f"it drains; takes work again: covey drain --undo {name}")
+        return tuple(notes)
 
     def _is_shared(self, name: str) -> bool:
         with self.lock:

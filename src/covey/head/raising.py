@@ -51,10 +51,13 @@ def up(
     Raises:
         AlreadyUp: only virtual machines were asked for, and all of them run.
         UsageError: neither machines are named nor any known.
+        SettingsError: `slots` is no number of slots.
         CoveyError: the head did not start. What goes wrong on a machine is in its `Raised`.
     """
     if order.local is not None and not 1 <= order.local <= LOCAL_MACHINES_MAX:
         raise UsageError(f"--local {order.local}: give a number from 1 to {LOCAL_MACHINES_MAX}")
+    # A word that is none is refused before anything is begun.
+    parse_slots(order.slots)
     settings, note = settled(settings)
     with processes.alone(settings):
         runtime.sweep()

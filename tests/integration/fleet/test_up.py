@@ -54,6 +54,23 @@ def test_again_finds_that_nothing_is_to_be_done_without_any_ssh(archives: Path) 
         assert [room.agent(name) for name in ("lab1", "lab2")] == agents
 
 
+def test_what_up_leaves_as_it_was_is_said(archives: Path) -> None:
+    with room_of(archives) as room:
+        refused = room.lab("up", "lab1", "--slots", "many")
+        assert refused.returncode == 2
+        assert "use a number" in refused.stderr
+        room.up("2/lab1")
+        assert room.lab("drain", "lab1").returncode == 0
+        again = room.up("3/lab1")["lab1"]
+        assert (again["state"], again["slots"]) == ("running", 2)
+        assert again["notes"] == [
+            "it keeps its 2 slots; for 3: covey down lab1, then up again",
+            "it drains; takes work again: covey drain --undo lab1",
+        ]
+        assert room.lab("drain", "--undo", "lab1").returncode == 0
+        assert room.up("lab1")["lab1"]["notes"] == again["notes"][:1]
+
+
 def test_a_dead_agent_is_told_and_up_brings_it_back(archives: Path) -> None:
     with room_of(archives, count=2) as room:
         room.up("lab1", "lab2")
