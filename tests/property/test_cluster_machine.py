@@ -14,6 +14,7 @@ from tests.property.world import World
 
 from covey.core.events import DrainAsked
 from covey.model.job import HaltPolicy, RetryPolicy, Shape
+from covey.model.policy import POLICIES
 
 #: Picks one of what there is; taken modulo.
 PICK = st.integers(0, 31)
@@ -45,6 +46,25 @@ class Cluster(RuleBasedStateMachine):
         if nodes:
             node = nodes[pick % len(nodes)]
             number = self.world.submit(node, a_spec(retry=RetryPolicy(starts), halt=halt))
+            self.world.add(node, number, count)
+
+    @rule(
+        pick=PICK,
+        policy=st.sampled_from(POLICIES),
+        ratio=st.sampled_from([0, 1.0, 2.0]),
+        count=st.integers(1, 40),
+        is_multi_get=st.booleans(),
+        priority=st.integers(0, 1),
+    )
+    def submit_by_policy(
+        self, pick: int, policy: str, ratio: float, count: int, is_multi_get: bool, priority: int
+    ) -> None:
+        nodes = [node for node in self.live(is_agent=False) if len(node.jobs) < 3]
+        if nodes:
+            node = nodes[pick % len(nodes)]
+            shape = Shape(priority=priority, may_preempt=True, is_spread=pick % 5 == 0)
+            knobs = {"probe_ratio": ratio, "is_multi_get": is_multi_get}
+            number = self.world.submit(node, a_spec(shapes=(shape,), policy=policy, **knobs))
             self.world.add(node, number, count)
 
     @rule(pick=PICK, slots=st.integers(0, 2), count=st.integers(1, 20), fails=st.booleans())
