@@ -61,7 +61,7 @@ class Placing:
 
 
 #: (futures in flight) -> "relaunch" or "partial"
-OnFailover = Callable[[list["Future[Any]"]], str]
+OnFailover = Callable[[list[Any]], str]
 
 
 @dataclass(frozen=True, slots=True)
