@@ -96,7 +96,8 @@ class _Axis:
         # From 0, unless all values lie in a small part far from it.
         low = min(0.0, low) if low < 0.5 * high else low
         step = _step((high - low) or 1.0)
-        return _Axis(floor(low / step) * step, ceil(high / step - 1e-9) * step or step, step)
+        first = floor(low / step + 1e-9) * step
+        return _Axis(first, max(first + step, ceil(high / step - 1e-9) * step), step)
 
     def part(self, value: float) -> float:
         """Where on the axis a value is: 0 … 1."""

@@ -93,6 +93,7 @@ class Cluster:
         schedulers: jobs go to them in turn.
         latency: of messages.
         spec: what all jobs have in common but user and priority; it has one shape.
+        path_s: seconds from a job's arrival to its first start where nothing waits.
     """
 
     def __init__(
@@ -104,10 +105,12 @@ class Cluster:
         schedulers: int,
         latency: Latency,
         spec: JobSpec,
+        path_s: float = 0.0,
     ) -> None:
         self._kernel = kernel
         self._latency = latency
         self._spec = spec
+        self._path_s = path_s
         #: (user, priority) -> the specification of its jobs.
         self._specs: dict[tuple[str, int], JobSpec] = {}
         self._slots = slots
@@ -204,10 +207,12 @@ class Cluster:
 
     def _send(self, node: Node, action: Send) -> None:
         frame = action.frame
-        if frame.seq and type(frame.message) in _COUNTED:
-            self.messages += 1
+        message = frame.message
+        if frame.seq and type(message) in _COUNTED:
+            # Shape 0: that a job is over, whatever the policy.
+            self.messages += not (type(message) is m.NoTask and not message.shape)
         # What arrives is a copy: neither side changes what the other holds.
-        copy = m.Frame(frame.session, frame.seq, frame.ack, _copied(frame.message))
+        copy = m.Frame(frame.session, frame.seq, frame.ack, _copied(message))
         argument = (node, action.to, copy)
         kernel, latency = self._kernel, self._latency
         if latency.is_constant:
@@ -246,7 +251,7 @@ class Cluster:
         start.ids = list(start.ids)
         chunk = node.running[start.slot] = Chunk(start, now)
         job = self._nodes[start.scheduler].jobs[start.job]
-        job.waited_s = max(job.waited_s, now - SETTLE_S - job.at)
+        job.waited_s = max(job.waited_s, now - SETTLE_S - job.at - self._path_s)
         self._next(node, chunk)
 
     def _next(self, node: Node, chunk: Chunk) -> None:

@@ -19,7 +19,7 @@ HIGH_LOAD = 0.25
 #: Demand of the second user in §7.7, phase by phase; the first wants all slots all the time.
 SECOND_DEMANDS = (0.0, 0.25, 0.5, 0.25, 0.0)
 #: Seconds of such a phase (the paper: 10), and between two looks at who has which slots.
-PHASE_S = 2.0
+PHASE_S = 1.0
 LOOK_EVERY_S = 0.05
 #: Seconds after the last arrival at which a run with more demand than slots is cut off.
 OVERLOAD_CUT_S = 2.0
@@ -46,8 +46,8 @@ SIZES = {
     "fig3": Size(10_000, 4, 10_000, 100, PAPER_LOADS, PAPER_POLICIES),
     "fig9": Size(10_000, 4, 10_000, 100, (0.8, 0.9), (p.LATE_BINDING,)),
     "cancellation": Size(10_000, 4, 10_000, 100, (0.8, 0.9, 0.95), (p.LATE_BINDING,)),
-    "fairness": Size(100, 4, 1_000_000, 10, (1.0,), (p.LATE_BINDING,), "constant"),
-    "isolation": Size(100, 16, 2000, 10, (1.0,), (p.LATE_BINDING,), "constant"),
+    "fairness": Size(25, 4, 1_000_000, 10, (1.0,), (p.LATE_BINDING,), "constant"),
+    "isolation": Size(20, 16, 80, 10, (1.0,), (p.LATE_BINDING,), "constant"),
     "heterogeneity": Size(
         100, 16, 10_000, 10, (0.5, 0.7, 0.8), (p.LATE_BINDING, p.OMNISCIENT), "constant"
     ),

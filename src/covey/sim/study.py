@@ -85,9 +85,6 @@ def run(study: Study) -> Result:
         kernel.at(start + job.at, cluster.arrive, job)
     _run(kernel, jobs, last + study.cut_after_s)
     tasks = max(1, sum(len(job.durations) for job in jobs))
-    expected = zero_wait(study.policy, study.load, workload.tasks, study.probe_ratio, study.slots)
-    if study.engine == "cores" or study.speeds != (1.0,) or not study.probe_ratio:
-        expected = None
     about = Run(
         policy=study.policy,
         load=study.load,
@@ -97,7 +94,7 @@ def run(study: Study) -> Result:
         slots=study.slots,
         probe_ratio=study.probe_ratio,
         has_cancellation=study.has_cancellation,
-        zero_wait_expected=expected,
+        zero_wait_expected=_expected(study),
         messages_per_task=cluster.messages / tasks,
         events=kernel.events,
     )
@@ -110,6 +107,15 @@ def run(study: Study) -> Result:
         },
         usage,
     )
+
+
+def _expected(study: Study) -> float | None:
+    """What the closed form says, where its assumptions hold: jobs and machines all alike."""
+    workload = study.workload
+    is_alike = len(workload.phases) == 1 and len(workload.phases[0][1]) == 1
+    if not is_alike or workload.long_share or len(set(study.speeds)) > 1 or not study.probe_ratio:
+        return None
+    return zero_wait(study.policy, study.load, workload.tasks, study.probe_ratio, study.slots)
 
 
 def _look(cluster: Cluster, usage: Usage) -> Callable[[Kernel], None]:
@@ -151,9 +157,12 @@ def _cluster(study: Study, kernel: Kernel) -> Cluster | Queues | Omniscient | Wo
         has_cancellation=study.has_cancellation,
         is_multi_get=False,
     )
-    if study.engine == "cores":
-        return Cluster(kernel, *size, study.speeds, study.schedulers, study.latency, spec)
     policy = policy_for(spec, study.load)
+    if study.engine == "cores":
+        # A grant; or a probe and its answer before it; or a reservation and its claim.
+        path_s = study.latency.mean_s * (1 if policy.is_early and not policy.asks else 3)
+        parts = (study.schedulers, study.latency, spec, path_s)
+        return Cluster(kernel, *size, study.speeds, *parts)
     return Queues(
         kernel,
         *size,
