@@ -90,7 +90,7 @@ class Binding:
                 self._reserving.reserve(job, shape, now)
             return
         if not job.is_sharing:
-            self._roster.send(peer, NoTask(number, shape), now)
+            self._found_nothing(job, shape, peer, now)
             return
         peer.parked[key] = room
         self._granting.credited[peer.name] = None
@@ -98,6 +98,27 @@ class Binding:
             self._roster.offers.put(peer, key, DORMANT)
         self._roster.send(peer, NoTask(number, shape), now)
         self._credit.call_back(job, now)
+
+    def _found_nothing(self, job: Job, shape: int, peer: Peer, now: float) -> None:
+        """One task per claim: there is none of this shape for the agent, but maybe a sibling."""
+        other = self._sibling(job, shape, peer, now)
+        if other:
+            self._granting.grant(job, other, peer, 1, now)
+            self._reserving.granted(job, other, 1, now)
+        self._roster.send(peer, NoTask(job.number, shape), now)
+        if job.pending[shape].count:
+            self._reserving.reserve(job, shape, now)
+
+    def _sibling(self, job: Job, shape: int, peer: Peer, now: float) -> int:
+        """Sharing (SOSP'13 §4.1): whoever was sampled for one task serves another that fits."""
+        if not job.is_constrained or job.pending[shape].count:
+            return 0
+        need = job.shapes[shape].slots
+        for other, terms in job.shapes.items():
+            fits = terms.slots == need and may_take(peer, terms)
+            if fits and self._credit.share(job, other, peer, now) > 0:
+                return other
+        return 0
 
     # -- what jobs need
 

@@ -347,3 +347,16 @@ def test_what_an_agent_holds_that_leaves_by_itself_goes_elsewhere(policy: str) -
     other = office.agent("b", free=0)
     office.finish(leaving, leaving.granted(), RETURNED)
     assert levels([other]) == [4] or sorted(other.granted()) == [1, 2]
+
+
+def test_an_agent_sampled_for_one_constrained_task_serves_another_that_fits() -> None:
+    office = Office()
+    agents = cluster(office, 3, free=0)
+    shapes = (Shape(machines=("a0", "a1")), Shape(machines=("a1", "a2")))
+    office.job(1, is_sealed=False, shapes=shapes, has_cancellation=False, **PURE)
+    office.tell(Added(1, 2, 2, 1))
+    office.claim(agents[0], shape=1)
+    office.claim(agents[1], shape=1)
+    assert agents[1].granted() == [2]
+    assert agents[1].all(m.NoTask)[-1].shape == 1
+    assert not agents[2].granted()
