@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import commands, cost, machines, pools
+from bench import commands, cost, machines, pools, sparrow
 
 Measured = dict[str, float]
 
@@ -78,6 +78,9 @@ ROWS: dict[str, Callable[[str, int], Measured]] = {
     "one machine": _machines,
     "ten machines": _machines,
     "status": lambda _, n: {"value": machines.status_of(n)},
+    "sparrow": lambda _, n: sparrow.late_binding(n),
+    "isolation": lambda _, n: sparrow.isolation(n),
+    "fair shares": lambda _, n: sparrow.fairness(n),
     "idle over ssh": lambda _, __: machines.idle_over_ssh(),
 }
 
