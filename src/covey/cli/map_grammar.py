@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from covey.cli import map_values as read
-from covey.cli.map_options import FLAGS, REFUSED, REPEATED, VALUES
+from covey.cli.map_options import ELSEWHERE, FLAGS, REFUSED, REPEATED, VALUES
 from covey.cli.map_plan import MapPlan, Source
 from covey.errors import UsageError
 from covey.model.policy import check_knobs, policy_named, probe_ratio_of
@@ -116,6 +116,8 @@ def _unknown(name: str) -> UsageError:
         return UsageError(
             f"{name} is an option of GNU parallel that covey map does not have — {advice}"
         )
+    if advice := ELSEWHERE.get(name):
+        return UsageError(f"covey map has no {name} — {advice}")
     if not name.startswith("--"):
         return UsageError(f"unknown option {name} — see: covey map --help")
     known = [*FLAGS, *VALUES]

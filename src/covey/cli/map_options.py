@@ -177,3 +177,8 @@ REFUSED = {
     **dict.fromkeys(["--fast", "--debug", "-D", "--nocmd", "--unsafe"], "leave it out"),
     **dict.fromkeys(["--version", "-V", "--minversion"], "use: covey --version"),
 }
+#: The same of other parts of covey.
+ELSEWHERE = {
+    "--schedulers": "items of a map are in the ledger of the head: for calls that schedulers in"
+    " memory place, use covey.Executor(schedulers=[…]) or covey sparrow --schedulers",
+}

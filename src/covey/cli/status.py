@@ -110,6 +110,7 @@ def _show(call: Call, settings: Settings, answer: dict[str, Any], limit: str) ->
     for one in cast("list[dict[str, Any]]", answer.get("stuck") or []):
         tasks = counted(int(one["tasks"]), "task")
         say(f"job {one['job']}: {tasks} wait: {printable(str(one['why']))}")
+    _say_schedulers(answer)
     for origin, names in _slot_origins(machines).items():
         say(f"slots of {', '.join(names)}: {origin}")
     forged = int(answer.get("forged", 0)) + sum(
@@ -125,6 +126,16 @@ def _show(call: Call, settings: Settings, answer: dict[str, Any], limit: str) ->
     if answer.get("trouble"):
         say(f"nothing can be recorded at the moment: {printable(str(answer['trouble']))}")
     return code
+
+
+def _say_schedulers(answer: Mapping[str, Any]) -> None:
+    schedulers = cast("list[dict[str, Any]]", answer.get("schedulers") or [])
+    if running := [str(one["name"]) for one in schedulers if one["state"] == "running"]:
+        say(f"schedulers: {', '.join(running)}")
+    for one in schedulers:
+        if one["state"] != "running":
+            again = f"covey scheduler --name {one['name']}"
+            say(f"scheduler {one['name']} was killed; start it again with: {again}")
 
 
 def _limited(machines: list[dict[str, Any]], limit: str) -> list[dict[str, Any]]:

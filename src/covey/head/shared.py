@@ -6,6 +6,7 @@ never unpickles. It keeps nothing: its clients submit what is open to the next o
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from covey.client.accepting import admission_of_cluster
-from covey.client.cluster import files_of, own_record
+from covey.client.cluster import ProcessRecord, files_of, own_record
 from covey.client.connecting import connect
 from covey.client.schedulers import bus_name
 from covey.core.scheduler import SchedulerCore
@@ -142,7 +143,9 @@ class SharedScheduler:
         """Leave: agents stop our tasks, clients go to the next scheduler at once."""
         await self._service.close()
         await self._bus.close()
-        # The name is free again; the record stays for its term.
+        # The name is free again; the record stays for its term. (After `down`, nothing stays.)
+        with contextlib.suppress(OSError):
+            self._files.write_scheduler(self.name, ProcessRecord(0, 0, term=self._term))
         os.close(self._lock)
 
     @property

@@ -69,6 +69,7 @@ def status_of(
             "slots": sum(machine["slots"] for machine in ready),
             "busy": sum(machine["busy"] for machine in ready),
         },
+        "schedulers": schedulers_of(files),
         "forged": forged,
         "stale": stale,
         "trouble": trouble,
@@ -97,6 +98,16 @@ def stuck_of(service: SchedulerService, number: int, now: float) -> str:
         return ""
     waits = waiting(job, service.core.roster, now)
     return waits[0].why if waits and all(one.is_stuck for one in waits) else ""
+
+
+def schedulers_of(files: ClusterFiles) -> list[dict[str, Any]]:
+    """The shared schedulers that run, and those that were killed."""
+    return [
+        {"name": name, "pid": one.pid, "state": "running" if one.is_alive else "killed"}
+        for name, one in files.schedulers().items()
+        # 0: it ended in order.
+        if one.pid
+    ]
 
 
 def states_of(service: SchedulerService, tunnels: TunnelKeeper) -> dict[str, dict[str, Any]]:
