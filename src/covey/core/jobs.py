@@ -215,6 +215,15 @@ class Job:
         self.reduce(lease, 1)
         return lease
 
+    def forget_doubles(self, agent: str, held: set[tuple[int, Attempt]]) -> None:
+        """Older attempts that the agent does not hold any more run nowhere."""
+        for task, others in list(self.doubles.items()):
+            left = [one for one in others if one[0] != agent or (task, one[1]) in held]
+            if left:
+                self.doubles[task] = left
+            else:
+                del self.doubles[task]
+
     def reduce(self, lease: Lease, count: int) -> None:
         """So many tasks of a lease came back (and are out of `running`)."""
         lease.left -= count

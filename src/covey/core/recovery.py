@@ -51,10 +51,12 @@ class Recovery:
 
     def welcome(self, peer: Peer, message: Welcome, now: float) -> None:
         """A new session: believe what the agent holds, then give it work."""
+        reported = self._reported(message)
+        for job in self._jobs.values():
+            job.forget_doubles(peer.name, reported.get(job.number, set()))
         if peer.incarnation and peer.incarnation != message.incarnation:
             self._lose_all(peer, now, counts=True)
         self._roster.welcomed(peer, message, now)
-        reported = self._reported(message)
         for job in list(self._jobs.values()):
             held = reported.get(job.number, set())
             missing = [
