@@ -53,6 +53,7 @@ test: venv system-packages  ## everything: checks, all tests, the conformance ta
 	@$(MAKE) --no-print-directory static types
 	$(PYTEST) -n $(JOBS) tests/unit tests/property
 	$(PYTEST) tests/architecture
+	$(PYTEST) -n $(JOBS) tests/simulator
 	$(PYTEST) -n $(JOBS) tests/integration
 	$(PYTEST) -n $(JOBS) tests/conformance
 	$(PYTEST) tests/docs

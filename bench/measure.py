@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import commands, cost, machines, pools, sparrow
+from bench import commands, cost, machines, pools, sim, sparrow
 
 Measured = dict[str, float]
 
@@ -67,6 +67,12 @@ def _machines(peer: str, n: int) -> Measured:
     return {"value": measure[peer](n)}
 
 
+def _figure_3(_peer: str, _n: int) -> Measured:
+    begun = time.perf_counter()
+    sim.figure_3()
+    return {"value": time.perf_counter() - begun}
+
+
 ROWS: dict[str, Callable[[str, int], Measured]] = {
     "submit": lambda peer, n: _rate(peer, n, mapped=False),
     "map": lambda peer, n: _rate(peer, n, mapped=True),
@@ -81,6 +87,9 @@ ROWS: dict[str, Callable[[str, int], Measured]] = {
     "sparrow": lambda _, n: sparrow.late_binding(n),
     "isolation": lambda _, n: sparrow.isolation(n),
     "fair shares": lambda _, n: sparrow.fairness(n),
+    "figure 3": _figure_3,
+    "simulated policies": lambda peer, _: {"value": sim.ratio(peer)},
+    "simulated cancellation": lambda _, __: {"value": sim.cancellation()},
     "idle over ssh": lambda _, __: machines.idle_over_ssh(),
 }
 
