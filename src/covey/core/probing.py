@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from covey.core.candidates import may_take, pool_of
+from covey.core.candidates import is_constrained, may_take, pool_of
 from covey.core.granting import Granting
 from covey.core.jobs import Job
 from covey.core.placement import Placed, PlacementPolicy
@@ -66,7 +66,11 @@ class Probing:
         terms = job.shapes[shape]
         pool = pool_of(self._roster, terms)
         names = pool.names
-        most = policy.ahead * pool.slots // terms.slots - len(job.running)
+        out = len(job.running)
+        if is_constrained(terms):
+            # What runs where these tasks may not go does not keep them waiting.
+            out = sum(job.holdings[name].count for name in names if name in job.holdings)
+        most = policy.ahead * pool.slots // terms.slots - out
         if terms.is_spread:
             names = [name for name in names if name not in job.holdings]
             most = min(most, len(names))

@@ -135,7 +135,7 @@ class Serving:
                     self._ask(work, asked, need, 1, now)
         if may_ask_ahead and not asked:
             self._ask_ahead(asked, now)
-        if self.preempting and not self.slots.free:
+        if self.preempting:
             self._ask_to_preempt(asked, now)
         return runs, self._commit(asked)
 
@@ -295,11 +295,13 @@ class Serving:
 
     def _ask_to_preempt(self, asked: dict[Asker, Claim], now: float) -> None:
         """Ask for urgent tasks that may stop others: a slot is made for them when they come."""
+        free = self.slots.free
         for work in self.preempting.values():
-            if not self._may_ask(work, asked, ahead=True) or work.asker in asked:
+            need = work.terms.slots
+            if free >= need or work.asker in asked or not self._may_ask(work, asked, ahead=True):
                 continue
             below = [run.width for run in self.slots.runs.values() if run.may_yield_to(work)]
-            room = sum(below) // work.terms.slots - work.queued
+            room = (free + sum(below)) // need - work.queued
             if room > 0:
                 self._ask(work, asked, 0, room if work.is_multi_get else 1, now)
 

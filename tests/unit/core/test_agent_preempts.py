@@ -79,6 +79,18 @@ def test_a_reservation_that_may_preempt_is_claimed_for_though_no_slot_is_free() 
     assert room.killed() == [(1, [1])]
 
 
+def test_a_reservation_for_two_slots_is_claimed_for_though_only_one_is_free() -> None:
+    room, desk = busy(slots=2)
+    desk.described(shape=3, priority=5, may_preempt=True, slots=2)
+    room.end(1)
+    desk.enqueue(1, shape=3, standing=False)
+    assert (desk.last(m.Claim).shape, desk.last(m.Claim).room) == (3, 1)
+    desk.grant(9, shape=3)
+    assert room.killed() == [(2, [2])]
+    room.end(2, CANCELLED)
+    assert room.running[1].ids == [9]
+
+
 def test_a_task_that_was_quicker_than_its_end_is_a_success() -> None:
     room, desk = busy(slots=1)
     desk.grant(9, shape=2)

@@ -324,7 +324,8 @@ def test_weights_and_one_task_per_claim_reach_the_agent() -> None:
     office = Office()
     agent = office.agent()
     office.job(1, weight=3.0, **PURE)
-    described = agent.all(m.Describe)[-1]
+    told = agent.all(m.Describe) + agent.all(m.Enqueue)
+    described = next(message for message in told if message.terms is not None)
     assert (described.weight, described.is_multi_get) == (3.0, False)
 
 
@@ -360,3 +361,13 @@ def test_an_agent_sampled_for_one_constrained_task_serves_another_that_fits() ->
     assert agents[1].granted() == [2]
     assert agents[1].all(m.NoTask)[-1].shape == 1
     assert not agents[2].granted()
+
+
+def test_tasks_of_one_machine_do_not_wait_for_those_of_others() -> None:
+    office = Office()
+    agents = cluster(office, 3)
+    shapes = (Shape(machines=("a0", "a1")), Shape(machines=("a2",)))
+    office.job(0, is_sealed=False, shapes=shapes, policy=LEAST_LOADED)
+    office.tell(Added(1, 1, 1, 100))
+    office.tell(Added(1, 2, 101, 2))
+    assert agents[2].granted() == [101, 102]
