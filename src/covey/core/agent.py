@@ -329,7 +329,12 @@ class AgentCore:
                     for number in message.batches
                     if peer.recorded(number) is not None
                 ]
+                for job in message.closed:
+                    bench.no_task(peer, m.NoTask(job, 0, closed=True), now)
             case m.Enqueue():
+                if message.terms is not None:
+                    rest = (message.terms, message.name, message.weight, message.is_multi_get)
+                    bench.describe(peer, m.Describe(message.job, message.shape, *rest))
                 bench.enqueue(peer, message, now)
             case m.NoTask():
                 bench.no_task(peer, message, now)

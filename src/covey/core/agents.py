@@ -5,6 +5,7 @@ from typing import Any
 
 from covey.core.link import Link
 from covey.model.agent_state import AgentState as AgentState
+from covey.wire.messages import Recorded
 
 #: What people are told of an agent that is ready and gets no more work.
 DRAINING = "draining"
@@ -46,6 +47,9 @@ class Peer:
     described: dict[tuple[int, int], None] = field(default_factory=dict[tuple[int, int], None])
     #: Finished batches that are recorded, to be told.
     recorded: list[int] = field(default_factory=list[int])
+    #: What goes along with the next message, see `Roster.send_along`.
+    rider: Recorded | None = None
+    ride_at: float = 0.0
     heard: float = 0.0
     nonce: int = 0
     pinged_at: float = 0.0
@@ -75,4 +79,5 @@ class Peer:
         self.levels.clear()
         self.described.clear()
         self.recorded.clear()
+        self.rider = None
         self.nonce = 0

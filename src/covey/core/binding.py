@@ -19,7 +19,7 @@ from covey.core.probing import Probing
 from covey.core.reserving import Reserving
 from covey.core.roster import Peer, Roster
 from covey.core.timers import Timers
-from covey.wire.messages import Finished, Load, NoTask, Withdraw
+from covey.wire.messages import Finished, Load, NoTask, Recorded, Withdraw
 
 #: Part of the newest measurement in the mean of an agent's task time.
 NEWEST_PART = 0.25
@@ -241,8 +241,14 @@ class Binding:
                 peer.described.pop(key, None)
                 peer.parked.pop(key, None)
             self._granting.heard(peer, peer.free)
-            if not (stays and is_holding):
+            if stays and is_holding:
+                continue
+            # Nothing of it is left there that a slot could be lost to: it need not wake the agent.
+            is_urgent = job.is_multi_get or is_holding or name in job.holdings
+            if is_urgent:
                 self._roster.send(peer, NoTask(number, 0, closed=True), now)
+            else:
+                self._roster.send_along(peer, Recorded([], [number]), now)
 
     def tell(self, job: Job, peer: Peer, shape: int, now: float) -> None:
         """Describe a shape before its first mention in the session."""

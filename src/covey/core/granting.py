@@ -7,6 +7,7 @@ from covey.core.jobs import Job
 from covey.core.offers import DORMANT, STANDING
 from covey.core.roster import Peer, Roster
 from covey.core.timers import Timers
+from covey.model.job import Shape
 from covey.settings import MESSAGE_MAX_BYTES
 from covey.wire.messages import Describe, Enqueue, Grant, Tail
 
@@ -34,11 +35,7 @@ class Granting:
     def tell(self, job: Job, peer: Peer, shape: int, now: float) -> None:
         """Describe a shape before its first mention in the session."""
         if (job.number, shape) not in peer.described:
-            spec = job.spec
-            name = spec.name or str(job.number)
-            terms = Describe(
-                job.number, shape, job.shapes[shape], name, spec.weight, job.is_multi_get
-            )
+            terms = Describe(job.number, shape, *_terms(job, shape))
             self._roster.describe(peer, terms, 0 in job.tails, now)
 
     def most(self, job: Job, shape: int) -> int:
@@ -68,12 +65,24 @@ class Granting:
 
     def enqueue(self, job: Job, shape: int, peer: Peer, level: int, now: float) -> None:
         """Set the reservations that the agent holds for a shape."""
-        self.tell(job, peer, shape, now)
-        self._roster.offers.put(peer, (job.number, shape), level)
-        order = Enqueue(job.number, shape, abs(level), standing=level == STANDING)
+        key = (job.number, shape)
+        order = Enqueue(job.number, shape, abs(level), level == STANDING)
+        if job.is_multi_get or job.tails:
+            self.tell(job, peer, shape, now)
+        elif key not in peer.described:
+            # In one message: each agent is asked for a task or two of each job.
+            self._roster.offers.tell(peer, key)
+            order.terms, order.name, order.weight, order.is_multi_get = _terms(job, shape)
+        self._roster.offers.put(peer, key, level)
         self._roster.send(peer, order, now)
 
     def withdraw(self, number: int, shape: int, peer: Peer, now: float) -> None:
         """Take the agent's reservations for a shape back."""
         self._roster.offers.put(peer, (number, shape), 0)
         self._roster.send(peer, Enqueue(number, shape, 0, standing=False), now)
+
+
+def _terms(job: Job, shape: int) -> tuple[Shape, str, float, bool]:
+    """What an agent has to know of a shape."""
+    spec = job.spec
+    return job.shapes[shape], spec.name or str(job.number), spec.weight, job.is_multi_get

@@ -62,14 +62,14 @@ class Outcomes:
             else:
                 is_recorded = self._settle(job, peer, message, now)
             self._closing.progress(job, now)
-        self._acknowledge(peer, message, is_recorded, now)
+        self._acknowledge(peer, job, message, is_recorded, now)
 
     def confirmed(self, what: Confirm, now: float) -> None:
         """What stood before this is durable."""
         peer = self._roster.peers.get(what.agent)
-        if peer is not None and peer.link is not None and peer.link.session == what.session:
-            self._tell_recorded(peer, what.batch, now)
         job = self._jobs.get(what.job)
+        if peer is not None and peer.link is not None and peer.link.session == what.session:
+            self._tell_recorded(peer, job, what.batch, now)
         if not what.agent and job is not None:
             self._closing.stop_running(job, now)
 
@@ -240,16 +240,22 @@ class Outcomes:
                 job.adopt(task, attempt, agent, now)
                 return
 
-    def _acknowledge(self, peer: Peer, message: Finished, is_recorded: bool, now: float) -> None:
+    def _acknowledge(
+        self, peer: Peer, job: Job | None, message: Finished, is_recorded: bool, now: float
+    ) -> None:
         if not self._durable:
-            self._tell_recorded(peer, message.batch, now)
+            self._tell_recorded(peer, job, message.batch, now)
             return
         if not is_recorded:
             self._outbox.recorded(Record(message.job, message.term, [], [], [], peer.name))
         session = peer.link.session if peer.link else b""
         self._outbox.recorded(Confirm(message.job, peer.name, session, message.batch))
 
-    def _tell_recorded(self, peer: Peer, batch: int, now: float) -> None:
+    def _tell_recorded(self, peer: Peer, job: Job | None, batch: int, now: float) -> None:
+        if job is not None and not job.is_multi_get:
+            # Its agents are woken for every single task: they need not be for this.
+            self._roster.send_along(peer, Recorded([batch]), now)
+            return
         peer.recorded.append(batch)
         if len(peer.recorded) >= CONFIRM_MAX:
             self.flush(peer, now)

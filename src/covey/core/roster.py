@@ -27,6 +27,7 @@ from covey.wire.messages import (
     Heartbeat,
     Hello,
     Message,
+    Recorded,
     Tail,
     Welcome,
 )
@@ -35,6 +36,8 @@ from covey.wire.messages import (
 HELLO_EVERY_S = 1.0
 #: The same for an agent that left: its successor may have the same name.
 HELLO_LEFT_EVERY_S = 5.0
+#: Seconds that what is not urgent gathers, and that it waits for a message to go along with.
+RIDE_MIN_S, RIDE_MAX_S = 0.05, 0.1
 #: Seconds of silence after which an agent is unreachable.
 UNREACHABLE_AFTER_S = 3.0
 #: Seconds unreachable after which an agent is lost.
@@ -147,10 +150,31 @@ class Roster:
         link = peer.link
         if link is None:
             return
+        if peer.rider is not None and now >= peer.ride_at:
+            self.flush_rider(peer, now)
         self.counts[type(message)] = self.counts.get(type(message), 0) + 1
         for frame in link.send(message, now):
             self._outbox.now(Send(peer.name, frame))
         self._timers.wake_by(("link", peer.name), link.wake_at)
+
+    def send_along(self, peer: Peer, said: Recorded, now: float) -> None:
+        """Say something together with what is said after RIDE_MIN_S, RIDE_MAX_S from now at the
+        latest: to wake an agent costs it more than a message does.
+        """
+        if peer.link is None:
+            return
+        if peer.rider is None:
+            peer.rider = Recorded([], [])
+            peer.ride_at = now + RIDE_MIN_S
+            self._timers.wake_by(("ride", peer.name), now + RIDE_MAX_S)
+        peer.rider.batches += said.batches
+        peer.rider.closed += said.closed
+
+    def flush_rider(self, peer: Peer, now: float) -> None:
+        """Say what waits for company."""
+        if peer.rider is not None:
+            rider, peer.rider = peer.rider, None
+            self.send(peer, rider, now)
 
     def control(self, peer: Peer, message: Message) -> None:
         """Say something that may be lost or doubled."""

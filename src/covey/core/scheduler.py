@@ -351,8 +351,9 @@ class SchedulerCore:
                     self._outcomes.flush(peer, now)
                 case "hello":
                     self.roster.say_hello(peer, now)
-                case "aside":
-                    return  # Its pause is over: see `handle`.
+                case "aside" | "ride":
+                    # Its pause is over: see `handle`. What waited for company waits no more.
+                    self.roster.flush_rider(peer, now)
                 case _:
                     self._recovery.limbo(peer, now)
         elif kind == "pulse":

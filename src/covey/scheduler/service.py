@@ -346,6 +346,8 @@ class SchedulerService:
                 self._tracing.granted(to, message)
         elif isinstance(message, Enqueue):
             self._tracing.reserved(to, message)
+            if message.terms is not None:
+                self._send_context(agent, frame, message.terms.context)
         elif isinstance(message, Describe):
             self._send_context(agent, frame, message.terms.context)
         agent.peer.send(frame)

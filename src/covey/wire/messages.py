@@ -77,13 +77,18 @@ class Enqueue:
     """Sets (never adds to) the number of late-bound reservations an agent holds for a shape of a
     job.
 
-    `standing`: keep the reservation after a claim until `NoTask(closed)` or a level of 0.
+    `standing`: keep the reservation after a claim until `NoTask(closed)` or a level of 0. With
+    `terms`, the first mention of the shape in the session: the last fields are those of `Describe`.
     """
 
     job: int
     shape: int
     count: int
     standing: bool = True
+    terms: Shape | None = None
+    name: str = ""
+    weight: float = 1.0
+    is_multi_get: bool = True
 
 
 @dataclass(slots=True)
@@ -134,9 +139,12 @@ class Stop:
 
 @dataclass(slots=True)
 class Recorded:
-    """These `Finished` batches are recorded: forget them. Coalesced for up to 5 ms."""
+    """These `Finished` batches are recorded: forget them. Coalesced for up to 5 ms, or until
+    something else is said. `closed`: jobs to forget, as by `NoTask` with shape 0.
+    """
 
     batches: list[int]
+    closed: list[int] = field(default_factory=list[int])
 
 
 @dataclass(slots=True)

@@ -30,6 +30,8 @@ NOW = 100.0
 def test_invariant_05_a_reservation_names_a_job_and_a_shape_and_starts_nothing():
     assert {field.name for field in dataclasses.fields(m.Enqueue)} == {
         *("job", "shape", "count", "standing"),
+        # What the shape is, at its first mention.
+        *("terms", "name", "weight", "is_multi_get"),
     }
     room = Room(slots=2)
     desk = Desk(room).described()
