@@ -149,7 +149,14 @@ def settings_page() -> str:
 def config_page() -> str:
     """covey-toml.md: every key of covey.toml."""
     from covey.fleet.fields import FIELDS
-    from covey.fleet.formats_toml import BUS_KEYS, EXAMPLE, GROUP_KEYS, SHARED_KEYS, TOP_KEYS
+    from covey.fleet.formats_toml import (
+        BUS_KEYS,
+        EXAMPLE,
+        GROUP_KEYS,
+        SHARED_KEYS,
+        TOP_KEYS,
+        USER_KEYS,
+    )
 
     lines = ["# covey.toml", "", _MADE, ""]
     lines += [
@@ -179,6 +186,13 @@ def config_page() -> str:
     table("[groups.NAME]", GROUP_KEYS | {key: fields[key] for key in SHARED_KEYS})
     table("[defaults]", {key: fields[key] for key in SHARED_KEYS})
     table("[bus]", {key: (says, f'"{example}"') for key, (says, example) in BUS_KEYS.items()})
+    table("[users], each NAME", USER_KEYS)
+    lines += [
+        "",
+        '`"*"` stands for everybody who is not named; without it they have weight 1 and priorities',
+        "up to 0. Without [users] everybody may ask for everything. Of two files the nearer one",
+        "that has the section counts, as a whole. `covey up` takes it to the cluster, each time.",
+    ]
     return "\n".join(lines) + "\n"
 
 
