@@ -65,6 +65,12 @@ class Binding:
             before = job.task_s.get(peer.name, took_s)
             job.task_s[peer.name] = before + (took_s - before) * NEWEST_PART
 
+    def returned(self, peer: Peer, message: Finished, now: float) -> None:
+        """What came back of it is pending again, unless somebody else has it already."""
+        job = self._jobs.get(message.job)
+        if job is not None and job.is_open and job.is_sharing and now >= job.next_start_at:
+            self._reserving.offer_again(job, peer, now)
+
     def claim(self, peer: Peer, number: int, shape: int, room: int, now: float) -> None:
         """Answer a claim for up to `room` tasks: a grant, or nothing."""
         key = (number, shape)
@@ -190,6 +196,8 @@ class Binding:
             if job is None or shape not in job.shapes:
                 self._roster.offers.put(peer, (number, shape), 0)
                 self._roster.send(peer, NoTask(number, shape, closed=True), now)
+            if job is None:
+                self._roster.offers.end(number)
         self._granting.heard(peer, peer.free)
         self.drain(peer, now)
 

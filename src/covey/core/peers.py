@@ -243,6 +243,8 @@ class Peer:
             for bound in work.bound:
                 pairs = zip(bound.ids, bound.ns, strict=True)
                 here += [(work.job, bound.term, i, n) for i, n in pairs]
+        for job, term, i, n in here:
+            assert self._known[job, term][i] >= n, "an attempt is here unknown"
         for (job, term), tally in self._tallies.items():
             here += [(job, term, i, n) for i, n in zip(tally.ids, tally.ns, strict=True)]
         for batch in self.batches.values():
@@ -250,4 +252,5 @@ class Peer:
             here += [(batch.job, batch.term, i, n) for i, n in pairs]
         assert len(here) == len(set(here)), "an attempt is here twice"
         for job, term, i, n in here:
-            assert self._known[job, term][i] >= n, "an attempt is here unknown"
+            # An ended one may be recorded behind a newer one of its task.
+            assert self._known.get((job, term), {}).get(i, n) >= n, "a newer attempt is forgotten"
