@@ -11,7 +11,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from covey.core.pending import Pending
-from covey.core.placement import PlacementPolicy
 from covey.core.policies import policy_for
 from covey.errors import InvalidTransition
 from covey.model.job import JobSpec, JobState, Shape
@@ -57,13 +56,11 @@ class Holding:
 class Job:
     """The tasks of one job and where they are."""
 
-    def __init__(
-        self, number: int, spec: JobSpec, term: int, policy: PlacementPolicy | None = None
-    ) -> None:
+    def __init__(self, number: int, spec: JobSpec, term: int) -> None:
         self.number = number
         self.spec = spec
         self.term = term
-        self.policy = policy or policy_for(spec)
+        self.policy = policy_for(spec)
         #: Its tasks are granted before a slot is free for them; or it lives on credit and claims
         #: for several tasks; or neither: one task per claim.
         self.is_early = self.policy.is_early

@@ -41,8 +41,7 @@ from covey.core.events import (
 from covey.core.explaining import why
 from covey.core.jobs import JOB_TRANSITIONS, Job
 from covey.core.outbox import Outbox
-from covey.core.outcomes import Outcomes
-from covey.core.placement import PlacementPolicy
+from covey.core.outcomes import RETURNED, Outcomes
 from covey.core.recovery import Recovery
 from covey.core.roster import Peer, Roster
 from covey.core.timers import Key, Timers
@@ -72,7 +71,6 @@ class SchedulerCore:
         term: int,
         durable: bool,
         rng: Random,
-        policy: PlacementPolicy | None = None,
         pulse_s: float = 1.0,
     ) -> None:
         """A scheduler without jobs or agents.
@@ -83,7 +81,6 @@ class SchedulerCore:
             term: rises with each start of a durable scheduler.
             durable: `Recorded` is said only when the service confirms the record.
             rng: for placement.
-            policy: where tasks of all jobs go, whatever they name; None = as each job says.
             pulse_s: seconds between heartbeats.
         """
         self.scheduler_id = scheduler_id
@@ -95,7 +92,6 @@ class SchedulerCore:
         self._timers = Timers()
         hello = Hello(0, term, incarnation, durable, pulse_s)
         self.roster = Roster(hello, self._outbox, self._timers)
-        self._policy = policy
         self.binding = Binding(self.jobs, self.roster, self._timers, rng)
         parts = (self.jobs, self.roster, self.binding, self._outbox, self._timers)
         self._closing = Closing(*parts, durable=durable)
@@ -188,6 +184,8 @@ class SchedulerCore:
             self.binding.heard(peer, message.free)
             self._outcomes.finished(peer, message, now)
             self._asks(peer, message, now)
+            if RETURNED in message.states:
+                self.binding.returned(peer, message, now)
         elif isinstance(message, Claim):
             self.binding.heard(peer, message.free)
             self._asks(peer, message, now)
@@ -210,7 +208,7 @@ class SchedulerCore:
     def _other(self, event: Event, now: float) -> None:
         match event:
             case Opened(number, spec):
-                self.jobs.setdefault(number, Job(number, spec, self.term, self._policy))
+                self.jobs.setdefault(number, Job(number, spec, self.term))
             case Shaped(number, shape, terms):
                 if job := self.jobs.get(number):
                     job.add_shape(shape, terms)
@@ -275,7 +273,7 @@ class SchedulerCore:
                 self._tail(event, now)
             case Restored(number, spec):
                 if number not in self.jobs:
-                    self._recovery.restored(event, Job(number, spec, self.term, self._policy), now)
+                    self._recovery.restored(event, Job(number, spec, self.term), now)
             case Confirm():
                 self._outcomes.confirmed(event, now)
             case _:
