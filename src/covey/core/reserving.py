@@ -9,13 +9,13 @@ up, whatever it finds. When the last pending task is granted, those that are lef
 
 from random import Random
 
-from covey.core.candidates import pool_of
+from covey.core.candidates import may_take, pool_of
 from covey.core.granting import Granting
 from covey.core.jobs import Job
-from covey.core.offers import STANDING
+from covey.core.offers import DORMANT, STANDING
 from covey.core.placement import PlacementPolicy
 from covey.core.policies import policy_for
-from covey.core.roster import Roster
+from covey.core.roster import Peer, Roster
 
 
 class Reserving:
@@ -51,8 +51,11 @@ class Reserving:
                     if offer.levels.get(name) != STANDING:
                         peer = self._roster.peers[name]
                         self._granting.enqueue(job, shape, peer, STANDING, now)
-        elif not offer.standing and offer.held < pending:
-            self._spread(job, shape, pending - offer.held, pool.names, now)
+        elif offer.held < pending:
+            # Those that still stand may be behind long tasks of others: some more are left.
+            wanted = min(len(pool.names), round((job.spec.probe_ratio or 1.0) * pending))
+            if offer.held + offer.standing < wanted:
+                self._spread(job, shape, pending - offer.held, pool.names, now)
 
     def _spread(self, job: Job, shape: int, tasks: int, names: list[str], now: float) -> None:
         policy = self.policy_of(job)
@@ -63,8 +66,19 @@ class Reserving:
         key = (job.number, shape)
         for agent, count in counts.items():
             peer = self._roster.peers[agent]
-            level = max(0, peer.levels.get(key, 0)) + count
-            self._granting.enqueue(job, shape, peer, level, now)
+            level = peer.levels.get(key, 0)
+            if level != STANDING:
+                self._granting.enqueue(job, shape, peer, max(0, level) + count, now)
+
+    def offer_again(self, job: Job, peer: Peer, now: float) -> None:
+        """Tasks came back from an agent, where something more urgent took their slot: when that
+        ends, only the agent knows, and its slot is free for them again.
+        """
+        for shape, pending in job.pending.items():
+            terms = job.shapes[shape]
+            level = peer.levels.get((job.number, shape), DORMANT)
+            if pending.count and terms.slots and level == DORMANT and may_take(peer, terms):
+                self._granting.enqueue(job, shape, peer, 1, now)
 
     def granted(self, job: Job, shape: int, count: int, now: float) -> None:
         """So many tasks were granted to claims; of a job with none left, take the rest back."""

@@ -331,3 +331,27 @@ def test_a_task_can_say_why_it_waits() -> None:
     assert "needs 4 slots" in office.core.explain(1, 1, office.now)
     assert office.core.explain(1, 9, office.now) == "there is no such task"
     assert not agent.granted()
+
+
+def test_a_task_that_came_back_is_offered_to_where_it_was_again() -> None:
+    office = Office()
+    agents = [office.agent(name, slots=1) for name in "abcdef"]
+    office.job(len(agents))
+    (whose,) = [agent for agent in agents if 1 in agent.granted()]
+    before = len(whose.all(m.Enqueue))
+    # Something of another scheduler took its slot: only the agent will know when that ends.
+    office.finish(whose, [1], RETURNED)
+    assert [(order.shape, order.count) for order in whose.all(m.Enqueue)[before:]] == [(1, 1)]
+    office.claim(whose)
+    assert whose.granted() == [1, 1]
+
+
+def test_few_tasks_do_not_wait_for_the_one_agent_that_still_holds_a_place() -> None:
+    office = Office()
+    office.job(3, is_sealed=False)
+    first, *others = [office.agent(name, slots=1) for name in "abc"]
+    # The first to come holds a standing reservation, and is busy as all are.
+    assert [agent.granted() for agent in (first, *others)] == [[1], [2], [3]]
+    assert [order.standing for order in first.all(m.Enqueue)] == [True]
+    office.tell(Added(1, 1, 4, 1))
+    assert any(agent.all(m.Enqueue) for agent in others)
