@@ -1,5 +1,7 @@
 """`covey sim`: scheduling policies on simulated clusters of thousands of machines."""
 
+from collections.abc import Callable
+
 import click
 
 from covey.cli.call import Call, command
@@ -8,6 +10,70 @@ from covey.cli.sim_report import print_report, write_files
 from covey.cli.sim_run import run_all
 from covey.sim.figures import FIGURES
 from covey.sim.workload import DURATIONS
+
+_OPTIONS = (
+    click.option("--machines", type=int, metavar="N", help="Machines of the cluster."),
+    click.option("--slots", type=int, metavar="N", help="Slots of each machine."),
+    click.option("--jobs", type=int, metavar="N", help="Jobs per point."),
+    click.option("--tasks", type=int, metavar="N", help="Tasks of each job."),
+    click.option("--loads", metavar="L,L…", help="Parts of all slots that are asked for [0.8]."),
+    click.option("--policy", "policies", multiple=True, metavar="NAME", help="May be given again."),
+    click.option("--probe-ratio", "ratios", metavar="D,D…", help="Probes per task; or auto [2]."),
+    click.option(
+        "--cancellation/--no-cancellation",
+        default=True,
+        help="Take reservations back that a job needs no more.",
+    ),
+    click.option("--seed", type=int, default=1, metavar="N", help="The same seed, the same bytes."),
+    click.option(
+        "--durations",
+        type=click.Choice(DURATIONS),
+        help="Spread across jobs, across tasks, or none.",
+    ),
+    click.option(
+        "--mean", default="100ms", metavar="TIME", help="Mean duration of a task [100ms]."
+    ),
+    click.option("--trace", metavar="FILE", help="Durations from a file: seconds, one a line."),
+    click.option(
+        "--long-share", type=float, metavar="P", help="Part of the jobs, 1,000 × as long."
+    ),
+    click.option("--rtt", default="1ms", metavar="TIME", help="Round trip of a message [1ms]."),
+    click.option(
+        "--latency",
+        type=click.Choice(["constant", "uniform", "exponential"]),
+        default="constant",
+        help="How the delay of messages is distributed.",
+    ),
+    click.option(
+        "--late-share", type=float, default=0.0, metavar="P", help="Messages --late later."
+    ),
+    click.option("--late", default="100ms", metavar="TIME", help="How much later [100ms]."),
+    click.option("--speeds", default="1", metavar="X,X…", help="Speeds of machines, in turn."),
+    click.option(
+        "--deaths", type=int, default=0, metavar="N", help="Machines that die, and return."
+    ),
+    click.option("--down", default="1s", metavar="TIME", help="How long they are away [1s]."),
+    click.option(
+        "--schedulers", type=int, default=10, metavar="N", help="They get jobs in turn [10]."
+    ),
+    click.option("--warm-up", type=float, default=0.1, metavar="P", help="Jobs not counted [0.1]."),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "cores", "policies"]),
+        default="auto",
+        help="The real cores message for message, or the same policies over bare queues.",
+    ),
+    click.option("--processes", type=int, metavar="N", help="Points at a time [one per core]."),
+    click.option("--csv", "csv_file", metavar="FILE", help="Write the points there."),
+    click.option("--svg", "svg_file", metavar="FILE", help="Draw the figure there."),
+    click.option("--cdf", "cdf_directory", metavar="DIR", help="Write a distribution per point."),
+)
+
+
+def _with_options(function: Callable[..., int]) -> Callable[..., int]:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
 
 
 @command(
@@ -22,47 +88,7 @@ covey sim --engine cores --machines 50 --jobs 200 --deaths 5
 """,
 )
 @click.argument("figure", required=False, default="", metavar=f"[{'|'.join(FIGURES)}]")
-@click.option("--machines", type=int, metavar="N", help="Machines of the cluster.")
-@click.option("--slots", type=int, metavar="N", help="Slots of each machine.")
-@click.option("--jobs", type=int, metavar="N", help="Jobs per point.")
-@click.option("--tasks", type=int, metavar="N", help="Tasks of each job.")
-@click.option("--loads", metavar="L,L…", help="Parts of all slots that are asked for [0.8].")
-@click.option("--policy", "policies", multiple=True, metavar="NAME", help="May be given again.")
-@click.option("--probe-ratio", "ratios", metavar="D,D…", help="Probes per task; or auto [2].")
-@click.option(
-    "--cancellation/--no-cancellation",
-    default=True,
-    help="Take reservations back that a job needs no more.",
-)
-@click.option("--seed", type=int, default=1, metavar="N", help="The same seed, the same bytes.")
-@click.option("--durations", type=click.Choice(DURATIONS), help="Of tasks: exponential across …")
-@click.option("--mean", default="100ms", metavar="TIME", help="Mean duration of a task [100ms].")
-@click.option("--trace", metavar="FILE", help="Durations from a file: seconds, one a line.")
-@click.option("--long-share", type=float, metavar="P", help="Part of the jobs, 1,000 × as long.")
-@click.option("--rtt", default="1ms", metavar="TIME", help="Round trip of a message [1ms].")
-@click.option(
-    "--latency",
-    type=click.Choice(["constant", "uniform", "exponential"]),
-    default="constant",
-    help="How the delay of messages is distributed.",
-)
-@click.option("--late-share", type=float, default=0.0, metavar="P", help="Messages --late later.")
-@click.option("--late", default="100ms", metavar="TIME", help="How much later [100ms].")
-@click.option("--speeds", default="1", metavar="X,X…", help="Speeds of machines, in turn.")
-@click.option("--deaths", type=int, default=0, metavar="N", help="Machines that die, and return.")
-@click.option("--down", default="1s", metavar="TIME", help="How long they are away [1s].")
-@click.option("--schedulers", type=int, default=10, metavar="N", help="They get jobs in turn [10].")
-@click.option("--warm-up", type=float, default=0.1, metavar="P", help="Jobs not counted [0.1].")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "cores", "policies"]),
-    default="auto",
-    help="The real cores message for message, or the same policies over bare queues.",
-)
-@click.option("--processes", type=int, metavar="N", help="Points at a time [one per core].")
-@click.option("--csv", "csv_file", metavar="FILE", help="Write the points there.")
-@click.option("--svg", "svg_file", metavar="FILE", help="Draw the figure there.")
-@click.option("--cdf", "cdf_directory", metavar="DIR", help="Write a distribution per point.")
+@_with_options
 def sim(call: Call, figure: str, **options: object) -> int:
     r"""Compare scheduling policies in virtual time, on clusters that nobody has.
 

@@ -5,6 +5,7 @@ Results come back in the order of the runs, so what is printed does not depend o
 
 import gc
 import multiprocessing
+import signal
 import sys
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -57,20 +58,35 @@ def _in_processes(studies: list[Study], processes: int) -> list[Result]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         # High loads take longest and come last: begun first, no core waits for one at the end.
-        futures = {pool.submit(_run, study): at for at, study in reversed(list(enumerate(studies)))}
+        futures = _submit(pool, studies)
         try:
             _follow(futures, len(studies))
         except BaseException:
+            # Ctrl-C does not wait for what may take minutes.
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
         results = {at: future.result() for future, at in futures.items()}
     return [results[at] for at in range(len(studies))]
 
 
+def _submit(pool: ProcessPoolExecutor, studies: list[Study]) -> dict[Future[Result], int]:
+    # Ctrl-C goes to the whole group, and only the first process shall answer: the others begin
+    # here and inherit that it is blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return {pool.submit(_run, study): at for at, study in reversed(list(enumerate(studies)))}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _follow(futures: dict[Future[Result], int], total: int) -> None:
-    if not sys.stderr.isatty():
-        return
-    for done, _ in enumerate(as_completed(futures), start=1):
-        sys.stderr.write(f"\r{done}/{total} points")
-        sys.stderr.flush()
-    note("")
+    is_shown = sys.stderr.isatty()
+    for done, future in enumerate(as_completed(futures), start=1):
+        future.result()
+        if is_shown:
+            sys.stderr.write(f"\r{done}/{total} points")
+            sys.stderr.flush()
+    if is_shown:
+        note("")
