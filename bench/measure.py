@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import commands, cost, machines, pools, sim, sparrow
+from bench import commands, cost, failover, machines, pools, sim, sparrow
 
 Measured = dict[str, float]
 
@@ -90,6 +90,7 @@ ROWS: dict[str, Callable[[str, int], Measured]] = {
     "figure 3": _figure_3,
     "simulated policies": lambda peer, _: {"value": sim.ratio(peer)},
     "simulated cancellation": lambda _, __: {"value": sim.cancellation()},
+    "failover": lambda _, n: failover.killed(n),
     "idle over ssh": lambda _, __: machines.idle_over_ssh(),
 }
 

@@ -325,6 +325,8 @@ def table(name: str, results: dict[str, Measured | str]) -> list[str]:
             extra = f", {100 * got['cpu_share']:.2f} % of a core (promised < 0.2 %)"
         if "scheduling_s" in got:
             extra = f", scheduling delay {_number(got['scheduling_s'], 's')} (promised < 9 ms)"
+        if "started_s" in got:
+            extra = f", all slots at work again after {_number(got['started_s'], 's')}"
         figure = _number(got["value"], row.unit) + extra
         lines.append(f"| {peer} | {figure} | {factor} | {promised} | {kept} |")
     return [*lines, ""]

@@ -180,5 +180,5 @@ REFUSED = {
 #: The same of other parts of covey.
 ELSEWHERE = {
     "--schedulers": "items of a map are in the ledger of the head: for calls that schedulers in"
-    " memory place, use covey.Executor(schedulers=[…]) or covey sparrow --schedulers",
+    " memory place, use covey.Executor(schedulers=[…])",
 }

@@ -1,6 +1,7 @@
 """An epoch: the calls of an Executor at one shared scheduler, from its first to its last word."""
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -16,6 +17,8 @@ from covey.model.reference import make_reference
 from covey.settings import MESSAGE_MAX_BYTES
 from covey.wire.codec import spec_to_wire
 from covey.wire.messages import AddItems, AddShape, Cancel, Put, Submit
+
+log = logging.getLogger(__name__)
 
 #: Calls, and bytes of their payloads, that are handed over in one request.
 BATCH_CALLS = 2000
@@ -130,6 +133,7 @@ class Epoch:
                     return
                 except CoveyError as error:
                     self._refused(ids, error)
+            log.info("scheduler %s has all calls", self.name)
             await self._news.wait()
 
     def _next_group(self) -> tuple[list[int], Options, str]:

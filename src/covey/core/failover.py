@@ -286,9 +286,10 @@ class FailoverCore:
         self._out.append(Strand(left))
 
     def _link(self, now: float, *, is_up: bool) -> None:
-        self._is_up = is_up
-        if is_up:
+        was_down, self._is_up = not self._is_up, is_up
+        if was_down:
             self._judge_from = now + RECONNECT_MAX_S
+        if is_up:
             self._start_again(now)
 
     def _notice_stall(self, now: float) -> None:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,14 +48,14 @@ class Site:
 
 
 @contextmanager
-def a_site(directory: Path, machines: int = 2, slots: int = 2) -> Iterator[Site]:
+def a_site(directory: Path, machines: int = 2, slots: int = 2) -> Generator[Site]:
     """A cluster that is up, and down at the end with nothing left."""
     with Lab(directory) as lab, lab.cluster(machines=machines, slots=slots):
         yield Site(lab)
 
 
 @contextmanager
-def seen_by_us(site: Site) -> Iterator[Site]:
+def seen_by_us(site: Site) -> Generator[Site]:
     """This process, too, works with that cluster."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("COVEY_HOME", "XDG_RUNTIME_DIR"):

@@ -4,7 +4,7 @@ import operator
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def gate(tmp_path: Path) -> Gate:
 def test_calls_go_through_a_scheduler_as_through_any_executor(site: Site) -> None:
     bias = 7
     with covey.Executor(schedulers=["s1"]) as executor:
-        assert list(executor.map(lambda n: n + bias, range(300))) == [n + bias for n in range(300)]
+        sums = executor.map(_plus(bias), range(300))
+        assert list(sums) == [n + bias for n in range(300)]
         large = executor.submit(operator.mul, b"x" * 300_000, 4)
         assert large.result(RESULT_MAX_S) == b"x" * 1_200_000
         with pytest.raises(ZeroDivisionError):
@@ -231,6 +232,10 @@ def test_a_scheduler_that_ran_once_is_said_not_to_run(site: Site) -> None:
     site.kill("once")
     with pytest.raises(NotUp, match="scheduler once does not run any more"):
         covey.Executor(schedulers=["once"])
+
+
+def _plus(bias: int) -> Callable[[int], int]:
+    return lambda n: n + bias
 
 
 def _started(starts: str, number: int) -> int:

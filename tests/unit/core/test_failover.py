@@ -71,6 +71,12 @@ def test_silence_while_our_own_link_is_down_is_nobodys() -> None:
     assert core.phase is Phase.SERVING
 
 
+def test_a_link_that_was_never_down_excuses_nobody() -> None:
+    core = served()
+    core.handle(LinkUp(), 0.05)
+    assert isinstance(core.handle(Gone("s1"), 0.1)[0], Abandon)
+
+
 def test_partial_fails_what_was_in_flight_and_no_more() -> None:
     core = served()
     core.handle(Gone("s1"), 0.1)
