@@ -198,9 +198,9 @@ ROWS = {
         limit_s=SIMULATOR_LIMIT_S,
     ),
     "failover": Row(
-        "a scheduler is killed: until the last of 4 calls in flight runs again, by the next one",
+        "a scheduler is killed: until the next one has accepted the 100 calls in flight",
         "s",
-        {"covey": 4},
+        {"covey": 100},
         is_rate=False,
         rounds_min=5,
     ),
