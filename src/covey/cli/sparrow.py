@@ -1,6 +1,5 @@
 """`covey sparrow`: jobs of tasks that sleep or spin, under each of Sparrow's placement policies."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,12 @@ import click
 from covey.cli.call import Call, command
 from covey.cli.duration import parse_duration
 from covey.cli.numbers import Number, NumbersCommand
+from covey.cli.sparrow_order import MACHINES_DEFAULT, SLOTS_DEFAULT, Order
 from covey.client.sparrow_draw import ARRIVALS, Arrival, Ask, User, users_of
 from covey.client.sparrow_machines import MACHINES_MAX, SLOTS_MAX
 from covey.errors import UsageError
 from covey.model.policy import DEFAULT_PROBE_RATIO, POLICIES, policy_named
 
-#: Virtual machines, and slots of each, where neither is given and no cluster is up: what the Python
-#: replication was tried with.
-MACHINES_DEFAULT, SLOTS_DEFAULT = 10, 1
 #: Most schedulers of one call.
 SCHEDULERS_MAX = 100
 #: Most probes or reservations per task.
@@ -25,28 +22,6 @@ PROBE_RATIO_MAX = 1000.0
 WORKS = ("sleep", "cpu", "memory")
 
 _WHOLE, _REAL = Number(is_whole=True), Number()
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What one command line asks for."""
-
-    policies: tuple[str, ...]
-    ask: Ask
-    #: None: the cluster that is up.
-    machines: int | None
-    slots: int
-    schedulers: int
-    work: str
-    probe_ratio: float
-    has_cancellation: bool
-    is_multi_get: bool
-    warmup_s: float
-    trace_in: Path | None
-    trace_out: Path | None
-    plot: Path | None
-    phases_out: Path | None
-    is_compared: bool
 
 
 @command(

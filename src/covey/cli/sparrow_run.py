@@ -8,7 +8,7 @@ from covey.bus.loop import run_loop
 from covey.cli.call import Call
 from covey.cli.chart import Chart, Series
 from covey.cli.output import counted, note, print_json, say
-from covey.cli.sparrow import MACHINES_DEFAULT, Order
+from covey.cli.sparrow_order import MACHINES_DEFAULT, Order
 from covey.cli.sparrow_print import comparison, details
 from covey.client.sparrow import Ran, Sparrow, Way
 from covey.client.sparrow_draw import DrawnJob, draw, from_lines, to_lines

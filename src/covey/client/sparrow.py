@@ -40,6 +40,8 @@ WARM_PER_SLOT = 2
 WARM_TASK_S = 0.02
 #: Agents are looked at this often until all have answered.
 _LOOK_S = 0.01
+#: Whether a scheduler broke down, or no task ends any more, is looked at this often.
+_CHECK_EVERY_S = 1.0
 _POOL = "sparrow"
 #: What is a message per task; sessions and heartbeats would be there without any.
 COUNTED = (
@@ -337,7 +339,7 @@ class Sparrow:
     async def _until(self, due: float) -> None:
         """Sleep until `due` (epoch); a scheduler that broke down is noticed."""
         while (left := due - time.time()) > 0:
-            await asyncio.sleep(min(left, 1.0))
+            await asyncio.sleep(min(left, _CHECK_EVERY_S))
             self._check()
 
     async def _until_done(self, longest_s: float) -> None:
@@ -346,7 +348,7 @@ class Sparrow:
             while scheduler.jobs:
                 scheduler.changed.clear()
                 try:
-                    async with asyncio.timeout(1.0):
+                    async with asyncio.timeout(_CHECK_EVERY_S):
                         await scheduler.changed.wait()
                 except TimeoutError:
                     self._check_stall(limit_s)
