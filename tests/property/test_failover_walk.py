@@ -47,7 +47,7 @@ class Scheduler:
     state: str = "up"
     #: Counts its starts.
     start: int = 1
-    #: epoch -> calls that it holds and has not told of for sure.
+    #: launch -> calls that it holds and has not told of for sure.
     held: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
 
     def restart(self) -> None:
@@ -69,12 +69,12 @@ class Walk:
         self.open: set[int] = set()
         self.ended: dict[int, str] = {}
         self.count = 0
-        self.epochs: list[int] = []
+        self.launches: list[int] = []
         self.undecided: list[tuple[int, list[int]]] = []
         self.is_stranded = False
-        #: Under way: (scheduler, which start of it, epoch, calls).
+        #: Under way: (scheduler, which start of it, launch, calls).
         self.requests: list[tuple[str, int, int, list[int]]] = []
-        #: Calls that were handed to the scheduler of an epoch: epoch -> calls.
+        #: Calls that were handed to the scheduler of an launch: launch -> calls.
         self.handed: dict[int, list[int]] = {}
 
     # -- what the client does
@@ -88,47 +88,47 @@ class Walk:
         match action:
             case Probe(name):
                 self.ask(name)
-            case Launch(name, epoch, ids):
-                assert not self.epochs or epoch > self.epochs[-1]
-                self.epochs.append(epoch)
-                self.handed[epoch] = []
-                self.hand(name, epoch, ids)
+            case Launch(name, launch, ids):
+                assert not self.launches or launch > self.launches[-1]
+                self.launches.append(launch)
+                self.handed[launch] = []
+                self.hand(name, launch, ids)
             case HandOver(ids):
-                self.hand(self.core.current, self.core.epoch, ids)
+                self.hand(self.core.current, self.core.launch, ids)
             case Deliver(ids):
                 self.end(ids, "delivered")
             case Fail(ids) | Strand(ids):
                 self.is_stranded |= isinstance(action, Strand)
                 self.end(ids, "failed")
-            case AskUser(epoch, ids):
+            case AskUser(launch, ids):
                 assert set(ids) <= self.open
-                self.undecided.append((epoch, ids))
+                self.undecided.append((launch, ids))
             case Withdraw(ids):
                 assert not set(ids) & self.open
             case Abandon():
                 pass
 
-    def hand(self, name: str, epoch: int, ids: list[int]) -> None:
+    def hand(self, name: str, launch: int, ids: list[int]) -> None:
         again = [one for one in ids if one not in self.open]
         assert not again, f"{again} ended, and are handed over: {self.ended}"
-        assert not set(ids) & set(self.handed[epoch]), "handed over twice in one epoch"
-        self.handed[epoch] += ids
-        self.requests.append((name, self.schedulers[name].start, epoch, ids))
+        assert not set(ids) & set(self.handed[launch]), "handed over twice in one launch"
+        self.handed[launch] += ids
+        self.requests.append((name, self.schedulers[name].start, launch, ids))
         if self.is_linked:
             self.hand_on()
 
     def hand_on(self) -> None:
         """A request is repeated until it is answered: only its scheduler's death loses it."""
         requests, self.requests = self.requests, []
-        for name, start, epoch, ids in requests:
+        for name, start, launch, ids in requests:
             scheduler = self.schedulers[name]
             if scheduler.state == "dead":
                 self.send(Gone(name))
             elif scheduler.start == start and (
-                epoch in scheduler.held or ids == self.handed[epoch][: len(ids)]
+                launch in scheduler.held or ids == self.handed[launch][: len(ids)]
             ):
                 # Of a job that another start of it began, it knows nothing.
-                scheduler.held.setdefault(epoch, []).extend(ids)
+                scheduler.held.setdefault(launch, []).extend(ids)
 
     def end(self, ids: list[int], how: str) -> None:
         for one in ids:
@@ -144,8 +144,8 @@ class Walk:
             self.send(Gone(name))
         elif scheduler.state == "up":
             self.send(Heard(name))
-            if name == self.core.current and self.core.epoch not in scheduler.held:
-                self.send(Forgot(self.core.epoch))
+            if name == self.core.current and self.core.launch not in scheduler.held:
+                self.send(Forgot(self.core.launch))
 
     def send(self, event: Event) -> None:
         if self.is_lossy and self.rng.random() < 0.1:
@@ -172,10 +172,10 @@ class Walk:
         name = self.rng.choice(NAMES)
         scheduler = self.schedulers[name]
         if scheduler.state == "up":
-            for epoch, ids in scheduler.held.items():
+            for launch, ids in scheduler.held.items():
                 some = [one for one in ids if self.rng.random() < 0.5]
                 if some:
-                    self.send(Results(epoch, some))
+                    self.send(Results(launch, some))
 
     def deliver(self) -> None:
         if self.wire and self.is_linked:
@@ -206,8 +206,8 @@ class Walk:
 
     def decide(self) -> None:
         if self.undecided:
-            epoch, _ = self.undecided.pop(0)
-            self.tell(Decided(epoch, is_relaunch=self.rng.random() < 0.7))
+            launch, _ = self.undecided.pop(0)
+            self.tell(Decided(launch, is_relaunch=self.rng.random() < 0.7))
 
     def pass_time(self, most_s: float) -> None:
         """To the next deadline, and beyond it at times: now and then so far that it is a stall."""
@@ -253,6 +253,6 @@ def test_each_call_ends_once_and_is_not_run_again_whatever_happens_to_schedulers
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise
-        moves += len(walk.epochs)
+        moves += len(walk.launches)
     # Walks in which nothing ever happens prove nothing.
     assert moves > 150

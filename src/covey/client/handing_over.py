@@ -1,4 +1,4 @@
-"""An epoch: the calls of an Executor at one shared scheduler, from its first to its last word."""
+"""A handover: the calls of an Executor at one shared scheduler, from its first to its last word."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ PUTS_MAX = 3
 Refused = Callable[[list[int], CoveyError], None]
 
 
-class Epoch:
+class Handover:
     """Hands calls to a scheduler as tasks of jobs, one for each number of retries."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Epoch:
         """Use `begin`.
 
         Args:
-            number: of the epoch.
+            number: of the handover.
             name: of the scheduler.
             feed: where functions are.
             links: speak to the scheduler.
@@ -81,13 +81,13 @@ class Epoch:
         self._news.set()
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this until the epoch is over."""
+        """Do this until the handover is over."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def job(self, name: str, number: int) -> SharedJob | None:
-        """A job of ours; None: it is not of this epoch."""
+        """A job of ours; None: it is not of this handover."""
         return self.jobs.get(number) if name == self.name else None
 
     def probe(self, name: str) -> bool:

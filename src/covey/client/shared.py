@@ -1,7 +1,7 @@
 """The loop of an Executor whose calls go to shared schedulers, and to the next one when one dies.
 
 The same face towards the engine as `client.dispatcher`. Which scheduler, and what is handed over
-again, is decided by `core.failover`; calls are numbered for good here, as tasks anew in each epoch.
+again, is decided by `core.failover`; calls are numbered here once, and as tasks in each launch.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from typing import Any
 from covey.client.calls import result_of
 from covey.client.feed import Entry, Feed
 from covey.client.future import Future
-from covey.client.handing_over import Epoch
+from covey.client.handing_over import Handover
 from covey.client.scheduler_links import SchedulerLinks
 from covey.client.shared_job import Outcome, SharedJob
-from covey.core.failover import SILENT_MAX_S, STRANDED_MAX_S, FailoverCore
+from covey.core.failover import STRANDED_MAX_S, FailoverCore
 from covey.core.failover_events import (
     Abandon,
     Action,
@@ -70,10 +70,10 @@ class SharedDispatcher:
         #: Outcomes that are being decided upon: number of the call -> (report, state).
         self._came: dict[int, tuple[bytes, int]] = {}
         self._unwanted: set[int] = set()
-        self._epoch: Epoch | None = None
+        self._handover: Handover | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ends_when_idle = False
-        #: Why calls of the last epoch fail that are not run again.
+        #: Why calls of the last handover fail that are not run again.
         self._verdict: BaseException | None = None
         self._lost_why = ""
 
@@ -95,9 +95,9 @@ class SharedDispatcher:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            if self._epoch is not None:
+            if self._handover is not None:
                 # What is left open there is stopped, and all of it forgotten.
-                self._epoch.give_up()
+                self._handover.give_up()
             await self._links.close()
 
     # ------------------------------------------------------------ what the engine says
@@ -112,12 +112,12 @@ class SharedDispatcher:
 
     def is_running(self, future: "Future[Any]") -> bool:
         """Whether it has been granted: tasks are, in their order, as far as nothing failed."""
-        epoch, where = self._epoch, future.task
-        if epoch is None or where is None:
+        handover, where = self._handover, future.task
+        if handover is None or where is None:
             return False
         return any(
             where[1] in itertools.islice(tuple(job.calls.values()), job.running)
-            for job in tuple(epoch.jobs.values())
+            for job in tuple(handover.jobs.values())
         )
 
     def drain(self) -> None:
@@ -183,21 +183,21 @@ class SharedDispatcher:
 
     def watched(self, name: str, job: int, answer: Answer) -> None:
         """See `Hears`."""
-        epoch = self._epoch
-        known = epoch.job(name, job) if epoch is not None else None
-        if epoch is None or known is None:
+        handover = self._handover
+        known = handover.job(name, job) if handover is not None else None
+        if handover is None or known is None:
             return
         if answer.error:
             if answer.error[0] == JobNotFound.__name__:
-                self._handle(Forgot(epoch.number))
+                self._handle(Forgot(handover.number))
         else:
             known.running = int(answer.value.get("running", 0))
 
     def advanced(self, name: str, message: Advanced) -> None:
         """See `Hears`."""
-        epoch = self._epoch
-        job = epoch.job(name, message.job) if epoch is not None else None
-        if epoch is None or job is None:
+        handover = self._handover
+        job = handover.job(name, message.job) if handover is not None else None
+        if handover is None or job is None:
             return
         try:
             news = job.news(message)
@@ -206,17 +206,17 @@ class SharedDispatcher:
             return
         if any(is_reference(report) for _, _, report in news):
             job.is_fetching = True
-            epoch.keep(self._fetch(epoch, job, news))
+            handover.keep(self._fetch(handover, job, news))
         elif news:
-            self._take(epoch, job, news)
+            self._take(handover, job, news)
 
     # ------------------------------------------------------------ outcomes
 
-    async def _fetch(self, epoch: Epoch, job: SharedJob, news: list[Outcome]) -> None:
+    async def _fetch(self, handover: Handover, job: SharedJob, news: list[Outcome]) -> None:
         """Large reports are asked for; what does not come is said again."""
         digests = {read_reference(r)[0] for _, _, r in news if is_reference(r)}
         try:
-            got = [await self._links.fetch(epoch.name, digest) for digest in digests]
+            got = [await self._links.fetch(handover.name, digest) for digest in digests]
         except CoveyError as error:
             log.warning("a large result did not come, it is asked for again: %s", error)
             return
@@ -227,18 +227,18 @@ class SharedDispatcher:
             (task, state, whole[read_reference(r)[0]] if is_reference(r) else r)
             for task, state, r in news
         ]
-        if epoch is self._epoch:
-            self._take(epoch, job, full)
+        if handover is self._handover:
+            self._take(handover, job, full)
 
-    def _take(self, epoch: Epoch, job: SharedJob, news: list[Outcome]) -> None:
+    def _take(self, handover: Handover, job: SharedJob, news: list[Outcome]) -> None:
         job.seq += len(news)
         for task, state, report in news:
             one = job.calls.pop(task, 0)
             self._came[one] = (report, state)
-        self._handle(Results(epoch.number, list(self._came)))
+        self._handle(Results(handover.number, list(self._came)))
         self._came.clear()
         if job.seq - job.told >= TELL_EVERY:
-            epoch.watch(job)
+            handover.watch(job)
         self._look_whether_idle()
 
     def _deliver(self, ids: list[int]) -> None:
@@ -286,10 +286,10 @@ class SharedDispatcher:
             case Deliver(ids):
                 self._deliver(ids)
             case HandOver(ids):
-                if self._epoch is not None:
-                    self._epoch.add(ids)
+                if self._handover is not None:
+                    self._handover.add(ids)
             case Probe(name):
-                if self._epoch is None or not self._epoch.probe(name):
+                if self._handover is None or not self._handover.probe(name):
                     self._links.probe(name)
             case Withdraw(ids):
                 if not self._unwanted:
@@ -301,16 +301,16 @@ class SharedDispatcher:
     def _perform_rarer(self, action: Action) -> None:
         match action:
             case Launch(name, number, ids):
-                self._epoch = Epoch(
+                self._handover = Handover(
                     number, name, self._feed, self._links, self._entries, self._refused
                 )
-                self._epoch.begin(ids, lambda: self._handle(Forgot(number)))
+                self._handover.begin(ids, lambda: self._handle(Forgot(number)))
             case Abandon(name, _, why):
                 self._lost_why = f"scheduler {name} {why}"
                 log.warning("%s: %d calls were open", self._lost_why, len(self._entries))
-                if self._epoch is not None:
-                    self._epoch.give_up()
-                    self._epoch = None
+                if self._handover is not None:
+                    self._handover.give_up()
+                    self._handover = None
             case AskUser(number, ids):
                 self._ask_user(number, ids)
             case Fail(ids):
@@ -331,8 +331,8 @@ class SharedDispatcher:
 
     def _withdraw(self) -> None:
         ids, self._unwanted = self._unwanted, set()
-        if self._epoch is not None:
-            self._epoch.withdraw(ids)
+        if self._handover is not None:
+            self._handover.withdraw(ids)
 
     def _look_whether_idle(self) -> None:
         if self._ends_when_idle and not self._entries and not self._queue:
@@ -395,6 +395,3 @@ class SharedDispatcher:
 
 def _and(names: tuple[str, ...]) -> str:
     return ", ".join(names)
-
-
-__all__ = ["SILENT_MAX_S", "SharedDispatcher"]

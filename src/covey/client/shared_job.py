@@ -13,7 +13,7 @@ Outcome = tuple[int, int, bytes]
 
 @dataclass(slots=True)
 class SharedJob:
-    """What we know of it. It lives as long as the epoch in which it was submitted."""
+    """What we know of it. It lives as long as the handover in which it was submitted."""
 
     number: int
     #: Tasks handed over.

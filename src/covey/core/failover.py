@@ -3,8 +3,8 @@
     SEEKING ──answered──► SERVING ──lost──► ASKING ──relaunch | partial──► SEEKING …
        └── none answers for STRANDED_MAX_S ──► OVER
 
-Each time that calls are handed to a scheduler is an *epoch*. What a scheduler says of an earlier
-epoch is not listened to: one that stood still and goes on cannot end a call a second time. A call
+Each time that calls are handed to a scheduler is a *launch*. What a scheduler says of an earlier
+launch is not listened to: one that stood still and goes on cannot end a call a second time. A call
 that has ended is handed to nobody again.
 """
 
@@ -97,10 +97,10 @@ class FailoverCore:
         self.names = list(dict.fromkeys(names))
         self.phase = Phase.SEEKING
         #: Rises with each `Launch`; 0 = there was none.
-        self.epoch = 0
-        #: The scheduler of the epoch ("" = none yet).
+        self.launch = 0
+        #: The scheduler of the launch ("" = none yet).
         self.current = ""
-        # Calls that the scheduler of the epoch holds, or held when it was lost; in their order.
+        # Calls that the scheduler of the launch holds, or held when it was lost; in their order.
         self._in_flight: dict[int, None] = {}
         # Calls that nobody holds.
         self._waiting: dict[int, None] = {}
@@ -128,12 +128,12 @@ class FailoverCore:
         match event:
             case Submitted(ids):
                 self._submitted(ids, now)
-            case Results(epoch, ids):
-                self._results(epoch, ids)
+            case Results(launch, ids):
+                self._results(launch, ids)
             case Dropped(ids):
                 self._dropped(ids)
-            case Decided(epoch, is_relaunch):
-                self._decided(epoch, is_relaunch=is_relaunch)
+            case Decided(launch, is_relaunch):
+                self._decided(launch, is_relaunch=is_relaunch)
             case LinkDown() | LinkUp():
                 self._link(now, is_up=isinstance(event, LinkUp))
             case Look():
@@ -159,8 +159,8 @@ class FailoverCore:
         else:
             self._waiting |= new
 
-    def _results(self, epoch: int, ids: list[int]) -> None:
-        if epoch != self.epoch or self.phase is not Phase.SERVING:
+    def _results(self, launch: int, ids: list[int]) -> None:
+        if launch != self.launch or self.phase is not Phase.SERVING:
             return
         held = self._in_flight
         ended = [one for one in dict.fromkeys(ids) if one in held]
@@ -185,8 +185,8 @@ class FailoverCore:
                 self._heard(name, now)
             case Gone(name):
                 self._gone(name, now)
-            case Forgot(epoch):
-                if epoch == self.epoch and self.phase is Phase.SERVING:
+            case Forgot(launch):
+                if launch == self.launch and self.phase is Phase.SERVING:
                     self._lose("does not know these tasks any more", now)
 
     def _heard(self, name: str, now: float) -> None:
@@ -208,17 +208,17 @@ class FailoverCore:
             self._search.dead.add(name)
 
     def _lose(self, why: str, now: float) -> None:
-        self._out.append(Abandon(self.current, self.epoch, why))
+        self._out.append(Abandon(self.current, self.launch, why))
         self._search = _Search(now, now)
         if self._in_flight:
             self._go("lost")
-            self._out.append(AskUser(self.epoch, list(self._in_flight)))
+            self._out.append(AskUser(self.launch, list(self._in_flight)))
         else:
             self._go("lost idle")
         self._probe_all(now)
 
-    def _decided(self, epoch: int, *, is_relaunch: bool) -> None:
-        if self.phase is not Phase.ASKING or epoch != self.epoch:
+    def _decided(self, launch: int, *, is_relaunch: bool) -> None:
+        if self.phase is not Phase.ASKING or launch != self.launch:
             return
         held, self._in_flight = self._in_flight, {}
         if is_relaunch:
@@ -236,7 +236,7 @@ class FailoverCore:
             if name in search.answered:
                 self._launch(name, now)
                 return
-            patience_s = PATIENCE_S if self.epoch else START_PATIENCE_S
+            patience_s = PATIENCE_S if self.launch else START_PATIENCE_S
             if name not in search.dead and now - search.since < patience_s:
                 return
 
@@ -250,11 +250,11 @@ class FailoverCore:
     def _launch(self, name: str, now: float) -> None:
         self._go("answered")
         self.current = name
-        self.epoch += 1
+        self.launch += 1
         self._in_flight, self._waiting = self._waiting, {}
         self._heard_at = now
         self._probe_at = now + self._pause_s
-        self._out.append(Launch(name, self.epoch, list(self._in_flight)))
+        self._out.append(Launch(name, self.launch, list(self._in_flight)))
 
     # ------------------------------------------------------------ time
 

@@ -28,16 +28,16 @@ class Gone:
 
 @dataclass(slots=True)
 class Forgot:
-    """The scheduler of this epoch does not know our job (any more)."""
+    """The scheduler of this launch does not know our job (any more)."""
 
-    epoch: int
+    launch: int
 
 
 @dataclass(slots=True)
 class Results:
-    """Calls that the scheduler of this epoch says have ended."""
+    """Calls that the scheduler of this launch says have ended."""
 
-    epoch: int
+    launch: int
     ids: list[int]
 
 
@@ -50,9 +50,9 @@ class Dropped:
 
 @dataclass(slots=True)
 class Decided:
-    """What the user said of the calls that were in flight at the end of this epoch."""
+    """What the user said of the calls that were in flight at the end of this launch."""
 
-    epoch: int
+    launch: int
     is_relaunch: bool
 
 
@@ -85,26 +85,26 @@ class Probe:
 
 @dataclass(slots=True)
 class Launch:
-    """Begin an epoch: hand these calls to this scheduler, as new ones."""
+    """Begin a launch: hand these calls to this scheduler, as new ones."""
 
     name: str
-    epoch: int
+    launch: int
     ids: list[int]
 
 
 @dataclass(slots=True)
 class HandOver:
-    """Hand these calls, too, to the scheduler of the epoch."""
+    """Hand these calls, too, to the scheduler of the launch."""
 
     ids: list[int]
 
 
 @dataclass(slots=True)
 class Abandon:
-    """The epoch is over: nothing more is handed over. Should the scheduler live, it may stop."""
+    """The launch is past: nothing more is handed over. Should the scheduler live, it may stop."""
 
     name: str
-    epoch: int
+    launch: int
     why: str
 
 
@@ -112,7 +112,7 @@ class Abandon:
 class AskUser:
     """What is to become of these calls? Answered by `Decided`."""
 
-    epoch: int
+    launch: int
     ids: list[int]
 
 
@@ -125,7 +125,7 @@ class Deliver:
 
 @dataclass(slots=True)
 class Withdraw:
-    """The scheduler of the epoch need not run these calls."""
+    """The scheduler of the launch need not run these calls."""
 
     ids: list[int]
 

@@ -16,20 +16,31 @@ from covey.scheduler.view import LedgerView
 _SOURCES = Path(__file__).resolve().parents[3] / "src"
 
 
-def on(room: Room, name: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    """Run covey on a machine, as somebody does who is logged in there and has it installed."""
+def _line(room: Room, name: str, words: tuple[str, ...]) -> list[str]:
     given = {"COVEY_SSH_COMMAND": room.fleet.env["COVEY_SSH_COMMAND"], "PYTHONPATH": str(_SOURCES)}
     # One archive for all machines of all tests.
     given["XDG_CACHE_HOME"] = room.lab.env["XDG_CACHE_HOME"]
     settings = [f"{key}={shlex.quote(value)}" for key, value in given.items()]
     line = " ".join(["env", *settings, shlex.join([sys.executable, "-m", "covey", *words])])
     config = str(room.fleet.client / "config")
+    return ["ssh", "-F", config, "-o", "BatchMode=yes", name, line]
+
+
+def on(room: Room, name: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run covey on a machine, as somebody does who is logged in there and has it installed."""
     return subprocess.run(
-        ["ssh", "-F", config, "-o", "BatchMode=yes", name, line],
+        _line(room, name, words),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=LONG_S,
         check=False,
+    )
+
+
+def begin_on(room: Room, name: str, *words: str) -> subprocess.Popen[bytes]:
+    """The same, left running; its output is a pipe."""
+    return subprocess.Popen(
+        _line(room, name, words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )
 
 

@@ -46,7 +46,7 @@ def test_a_dead_scheduler_is_left_at_once_for_the_next_of_the_list() -> None:
     assert [type(one) for one in lost] == [Abandon, AskUser, Probe, Probe]
     assert core.handle(Heard("s2"), 0.101) == []
     assert core.handle(Decided(1, is_relaunch=True), 0.102) == [Launch("s2", 2, [1])]
-    assert core.handle(Results(1, [1]), 0.2) == [], "of the epoch before"
+    assert core.handle(Results(1, [1]), 0.2) == [], "of the launch before"
     assert core.handle(Results(2, [1]), 0.2) == [Deliver([1])]
     assert core.handle(Results(2, [1]), 0.2) == [], "said again"
 
