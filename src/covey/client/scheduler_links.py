@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from covey.bus.nats import NatsBus
 from covey.bus.peer import Peer
 from covey.client.asking import Asking
+from covey.client.connecting import connect
 from covey.client.reach import HeadFiles, head_files
 from covey.client.schedulers import bus_name
 from covey.errors import CoveyError, DecodeError, Forged, NotUp, RequestTimeout, Stale
@@ -88,14 +89,7 @@ class SchedulerLinks:
             key = files.submit_key()
         except OSError as error:
             raise NotUp from error
-        bus = await NatsBus.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            name=me,
-            is_ours=address.is_ours,
-            ca=address.ca,
-        )
+        bus = await connect(address, me)
         self = cls(files, bus, space, me, key, hears)
         for name in names:
             self._acquaint(name)
