@@ -6,8 +6,8 @@ from html import escape
 from math import ceil, floor, log10
 
 #: Size of the whole picture, and of the margins around the plot (left, top, right, bottom).
-WIDTH, HEIGHT = 760, 460
-MARGINS = (70, 44, 190, 52)
+WIDTH, HEIGHT = 800, 460
+MARGINS = (70, 44, 230, 52)
 #: Colours that people with any colour vision can tell apart (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 #: About so many lines of the grid along each axis.
@@ -40,21 +40,22 @@ class Chart:
 
     def to_svg(self) -> str:
         """The whole file."""
+        return stacked([self])
+
+    def lines(self) -> list[str]:
+        """What is drawn, in a plane of WIDTH by HEIGHT."""
         points = [point for one in self.series for point in one.points]
         if self.is_log:
             points = [point for point in points if point[1] > 0]
         x_axis = _Axis.around([x for x, _ in points])
         y_axis = _Axis.around([y for _, y in points], is_log=self.is_log)
         lines = [
-            f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' "
-            f"viewBox='0 0 {WIDTH} {HEIGHT}'>",
-            f"<rect width='{WIDTH}' height='{HEIGHT}' fill='white'/>",
             _text(WIDTH / 2, 24, self.title, "middle", "font-weight='bold'"),
             *self._axes(x_axis, y_axis),
         ]
         for at, one in enumerate(self.series):
             lines += _line(one, at, x_axis, y_axis)
-        return "\n".join([*lines, "</svg>", ""])
+        return lines
 
     def _axes(self, x_axis: "_Axis", y_axis: "_Axis") -> list[str]:
         left, top, right, bottom = _plot()
@@ -76,6 +77,19 @@ class Chart:
         lines.append(_text((left + right) / 2, HEIGHT - 12, self.x_label, "middle"))
         lines.append(_text(18, middle, self.y_label, "middle", turned))
         return lines
+
+
+def stacked(charts: Sequence[Chart]) -> str:
+    """One file with the charts below each other."""
+    height = HEIGHT * len(charts)
+    lines = [
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' "
+        f"viewBox='0 0 {WIDTH} {height}'>",
+        f"<rect width='{WIDTH}' height='{height}' fill='white'/>",
+    ]
+    for at, chart in enumerate(charts):
+        lines += [f"<g transform='translate(0 {at * HEIGHT})'>", *chart.lines(), "</g>"]
+    return "\n".join([*lines, "</svg>", ""])
 
 
 @dataclass(frozen=True, slots=True)

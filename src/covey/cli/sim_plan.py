@@ -16,9 +16,13 @@ from covey.sim.links import Latency
 from covey.sim.study import Engine, Study
 from covey.sim.workload import Durations, Workload
 
-#: Up to so many machines, and tasks per run, `--engine auto` takes the cores: about a minute.
+#: Up to so many machines, and messages per run, `--engine auto` takes the cores: half a minute.
 CORES_MACHINES_MAX = 100
-CORES_TASKS_MAX = 20_000
+CORES_MESSAGES_MAX = 300_000
+#: Messages that a task takes in the cores, acknowledgements included; and those of each agent with
+#: each scheduler in a virtual second, so that they know of each other.
+TASK_MESSAGES = 15
+HEARTBEATS = 2
 #: Longest queues and heaps that fit a computer: more tasks per run are refused.
 TASKS_MAX = 20_000_000
 MACHINES_MAX = 1_000_000
@@ -223,10 +227,16 @@ def _with_engine(study: Study, engine: str, figure: str) -> Study:
     if why:
         engine = "cores"
     if engine == "auto":
-        tasks = study.workload.jobs * study.workload.tasks
-        is_small = study.machines <= CORES_MACHINES_MAX and tasks <= CORES_TASKS_MAX
-        engine = "cores" if is_small else "policies"
+        engine = "cores" if _is_small(study) else "policies"
     return replace(study, engine=cast(Engine, engine))
+
+
+def _is_small(study: Study) -> bool:
+    tasks = study.workload.jobs * study.workload.tasks
+    seconds = tasks * study.workload.task_mean_s() / (study.machines * study.slots * study.load)
+    beats = HEARTBEATS * study.machines * study.schedulers * seconds
+    is_short = TASK_MESSAGES * tasks + beats <= CORES_MESSAGES_MAX
+    return is_short and study.machines <= CORES_MACHINES_MAX
 
 
 def cores() -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from covey.cli.chart import Chart, Series
+from covey.cli.chart import Chart, Series, stacked
 from covey.cli.output import Column, note, print_json, print_table, say
 from covey.cli.sim_plan import Plan
 from covey.cli.sim_run import Done
@@ -121,7 +121,7 @@ def write_files(
         if csv_file:
             Path(csv_file).write_text(_csv(points_of(done)), encoding="utf-8")
         if svg_file:
-            Path(svg_file).write_text(chart_of(plan, done).to_svg(), encoding="utf-8")
+            Path(svg_file).write_text(stacked(charts_of(plan, done)), encoding="utf-8")
         if cdf_directory:
             _write_cdfs(Path(cdf_directory), done)
     except OSError as error:
@@ -148,7 +148,7 @@ def _write_cdfs(directory: Path, done: Done) -> None:
             (directory / f"{name}.cdf").write_text(text, encoding="utf-8")
 
 
-def chart_of(plan: Plan, done: Done) -> Chart:
+def charts_of(plan: Plan, done: Done) -> list[Chart]:
     """The figure: response times over load (or probe ratio), or slots over time."""
     if any(result.usage for result in done.results):
         users, rows = _shares(next(result for result in done.results if result.usage))
@@ -156,17 +156,20 @@ def chart_of(plan: Plan, done: Done) -> Chart:
             Series(user, [(at, float(busy[place])) for at, busy in rows])
             for place, user in enumerate(users)
         ]
-        return Chart("slots of each user", "seconds", "slots", series)
+        return [Chart("slots of each user", "seconds", "slots", series)]
     points = points_of(done)
     if plan.figure in _OVER_RATIO:
         lines = _lines(points, lambda p: f"{_bare_name(p)} at {p.load:g}", lambda p: p.probe_ratio)
-        return Chart("response time over probe ratio", "probe ratio d", "median ms", lines)
+        return [Chart("response time over probe ratio", "probe ratio d", "median ms", lines)]
     if plan.figure == "isolation":
         lines = _lines(points, lambda p: p.part, lambda p: float(p.label.split()[-1]))
-        return Chart("two priorities", "load of the low one", "median ms", lines, is_log=True)
+        return [Chart("two priorities", "load of the low one", "median ms", lines, is_log=True)]
     lines = _lines(points, _policy_name, lambda p: p.load)
     title = f"job response time, {points[0].machines:,} machines × {points[0].slots}"
-    return Chart(title, "load", "median ms", [*lines, *_theory(points)], is_log=True)
+    charts = [Chart(title, "load", "median ms", lines, is_log=True)]
+    if theory := _theory(points):
+        charts.append(Chart("jobs of which no task waited", "load", "percent", theory))
+    return charts
 
 
 def _bare_name(point: Point) -> str:
@@ -189,13 +192,13 @@ def _lines(
 
 
 def _theory(points: list[Point]) -> list[Series]:
-    """Jobs without any wait, in percent: as measured, and as the closed form says (dashed)."""
+    """As measured, and as the closed form says (dashed)."""
     known = [point for point in points if point.zero_wait_expected is not None]
     lines: list[Series] = []
     for at, policy in enumerate(dict.fromkeys(point.policy for point in known)):
         of_policy = sorted((p for p in known if p.policy == policy), key=lambda p: p.load)
         measured = [(p.load, 100 * p.zero_wait) for p in of_policy]
         expected = [(p.load, 100 * (p.zero_wait_expected or 0.0)) for p in of_policy]
-        lines.append(Series(f"{policy} no wait %", measured, colour=at))
-        lines.append(Series(f"{policy} theory %", expected, True, colour=at))
+        lines.append(Series(policy, measured, colour=at))
+        lines.append(Series(f"{policy}, theory", expected, True, colour=at))
     return lines
