@@ -38,7 +38,7 @@ ROWS = tuple(
             ("proactive cancellation", "S"),
             ("constraints of jobs and tasks", "S F"),
             ("priority and fair share", "S"),
-            ("several schedulers at once", "S", "failover between durable schedulers"),
+            ("several schedulers at once", "S"),
             ("synthetic workload client", "R S"),
             ("simulator", "S"),
             ("audit log and its analysis", "S"),
