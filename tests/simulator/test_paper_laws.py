@@ -108,7 +108,7 @@ def test_more_probes_are_worth_it_up_to_two():
     medians = {
         ratio: mean(
             the_point(a_study(1000, 1500, load=0.9, probe_ratio=ratio, seed=seed)).p50_s
-            for seed in SEEDS[:3]
+            for seed in SEEDS[:2]
         )
         for ratio in (1.0, 1.1, 2.0)
     }
