@@ -62,6 +62,12 @@ class Peer:
         return self.state is AgentState.READY
 
     @property
+    def is_crowded(self) -> bool:
+        """When it last told: every slot was busy, and something waited."""
+        busy, queued = self.facts.get("busy"), self.facts.get("queued")
+        return isinstance(busy, int) and 0 < self.slots <= busy and bool(queued)
+
+    @property
     def word(self) -> str:
         """Its state, for people."""
         return DRAINING if self.is_ready and not self.takes_work else str(self.state)

@@ -183,6 +183,14 @@ class Binding:
         if job.number in self._sharing:
             self._credit.call_back(job, now)
 
+    def relieve(self, peer: Peer, now: float) -> None:
+        """The agent's slots are held by others too: what of ours waits there may go elsewhere."""
+        busy = peer.facts["busy"]
+        self._granting.heard(peer, min(peer.free, max(0, peer.slots - busy)))
+        for job in self._sharing.values():
+            if peer.name in job.holdings:
+                self._credit.call_back(job, now)
+
     def probed(self, job: Job, now: float) -> None:
         """Probes were waited for long enough."""
         self._probing.look(job, now)

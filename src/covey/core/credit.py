@@ -147,12 +147,16 @@ def _fits(job: Job, shape: int, peer: Peer) -> bool:
 def _stuck_since(job: Job, peer: Peer, idle: list[Peer]) -> float | None:
     """When tasks that the agent cannot have started, and others could, are due to be asked back."""
     holding = job.holdings[peer.name]
-    if holding.count <= peer.slots:
-        return None
+    slots = peer.slots
+    if holding.count <= slots:
+        if not peer.is_crowded:
+            return None
+        # Other schedulers hold its slots: which of ours wait cannot be told from here.
+        slots = 0
     out = 0
     for lease in holding.leases:
         out += lease.left if job.shapes[lease.shape].slots else 0
-        if out <= peer.slots or lease.is_withdrawn:
+        if out <= slots or lease.is_withdrawn:
             continue
         if any(other is not peer and _fits(job, lease.shape, other) for other in idle):
             return lease.since + UNSTARTED_MAX_S

@@ -51,6 +51,7 @@ from covey.wire.messages import (
     Finished,
     Frame,
     Goodbye,
+    Heartbeat,
     Hello,
     Load,
     Message,
@@ -174,6 +175,8 @@ class SchedulerCore:
             return  # A stranger: whoever knows it says so with AgentKnown.
         for message in self.roster.arrived(peer, event.frame, now):
             self._apply(peer, message, now)
+        if isinstance(event.frame.message, Heartbeat) and peer.is_ready and peer.is_crowded:
+            self.binding.relieve(peer, now)
 
     def _apply(self, peer: Peer, message: Message, now: float) -> None:
         counts = self.roster.counts

@@ -73,8 +73,11 @@ def parse(text: bytes, replacement: bytes, names: tuple[bytes, ...]) -> tuple[Pa
     if replacement != b"{}":
         # Only {1.}, {1/} … keep their meaning; {1} belongs to {}.
         numbered = rb"(?P<n>0|-?0*[1-9][0-9]*)(?P<ns>//|/\.|/|\.)"
-    choices = [rb"(?P<all>" + re.escape(replacement) + rb")"]
-    if replacement[:1] == b"{" and replacement[-1:] == b"}" and replacement != b"{}":
+    own = rb"(?P<all>" + re.escape(replacement) + rb")"
+    choices: list[bytes] = []
+    if is_braced := replacement[:1] == b"{" and replacement[-1:] == b"}":
+        choices.append(own)
+    if is_braced and replacement != b"{}":
         choices.append(rb"\{(?P<own>-?0*[1-9][0-9]*)" + re.escape(replacement[1:]))
     if names:
         longest = sorted(names, key=len, reverse=True)
@@ -83,6 +86,9 @@ def parse(text: bytes, replacement: bytes, names: tuple[bytes, ...]) -> tuple[Pa
     choices.append(rb"\{(?P<number>[#%])\}")
     choices.append(rb"\{(?P<edit>//|/\.|/|\.)\}")
     choices.append(rb"\{" + numbered + rb"\}")
+    if not is_braced:
+        # The longest wins: `-I {` leaves {.} alone.
+        choices.append(own)
     parts: list[Part] = []
     at = 0
     for match in re.finditer(b"|".join(choices), text):

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
+from typing import Any
 
 import pytest
 
@@ -269,7 +270,7 @@ def test_a_task_that_needs_two_slots_gets_both(ex: covey.Executor) -> None:
     [{"cpus": 0}, {"cpus": 3}, {"retries": -1}, {"time_limit": -1}, {"time_limit": float("nan")}],
 )
 def test_options_that_make_no_sense_are_refused(
-    ex: covey.Executor, options: dict[str, int]
+    ex: covey.Executor, options: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         ex.with_options(**options)

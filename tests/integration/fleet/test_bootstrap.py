@@ -16,8 +16,8 @@ from tests.integration.fleet.reach import connected, lab_of
 from covey.errors import BootstrapFailed
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
-from covey.fleet.probe import Probe, probe, shared_homes
 from covey.fleet.host import Host
+from covey.fleet.probe import Probe, probe, shared_homes
 from covey.fleet.ssh import Connection
 from covey.fleet.ssh_command import Done
 from covey.testing.machine import Machine

@@ -158,6 +158,22 @@ def test_unstarted_tasks_are_asked_back_when_another_agent_asks() -> None:
     assert other.granted() == [2]
 
 
+def test_a_task_behind_those_of_other_schedulers_is_asked_back_once() -> None:
+    office = Office()
+    crowded = office.agent("a", slots=2)
+    office.job(1)
+    assert crowded.granted() == [1]
+    idle = office.agent("b", slots=2)
+    full = m.Heartbeat(facts={"busy": 2, "queued": 1})
+    for _ in range(3):
+        office.now += 2 * UNSTARTED_MAX_S
+        assert crowded.link is not None
+        office.tell(Arrived("a", crowded.link.control(full)))
+    assert len(crowded.all(m.Withdraw)) == 1
+    office.finish(crowded, [1], RETURNED, elapsed_s=0.0)
+    assert idle.granted() == [1]
+
+
 def test_a_returned_task_spends_nothing_and_gets_a_new_attempt() -> None:
     office = Office()
     agent = office.agent(slots=1)
