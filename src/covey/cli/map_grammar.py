@@ -19,7 +19,7 @@ from covey.cli import map_values as read
 from covey.cli.map_options import ELSEWHERE, FLAGS, REFUSED, REPEATED, VALUES
 from covey.cli.map_plan import MapPlan, Source
 from covey.errors import UsageError
-from covey.model.policy import check_knobs, policy_named, probe_ratio_of
+from covey.model.knobs import check_knobs, policy_named, probe_ratio_of
 
 #: What begins an input source -> (it names files, it is linked to the source before).
 SEPARATORS = {

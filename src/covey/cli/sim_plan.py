@@ -10,6 +10,7 @@ from typing import cast
 from covey.cli.duration import parse_duration
 from covey.errors import UsageError
 from covey.model import policy as p
+from covey.model.knobs import policy_named
 from covey.sim.faults import Faults
 from covey.sim.figures import FIGURES, NEED_CORES, PAPER_RATIOS, SIZES, studies
 from covey.sim.links import Latency
@@ -171,7 +172,7 @@ def _ratios(text: str | None) -> tuple[float, ...]:
 
 def _policies(names: Sequence[str]) -> tuple[str, ...]:
     words = [word for name in names for word in name.split(",")]
-    return tuple(dict.fromkeys(p.policy_named(word, p.SIMULATED_POLICIES) for word in words))
+    return tuple(dict.fromkeys(policy_named(word, p.SIMULATED_POLICIES) for word in words))
 
 
 def _trace(path: str | None) -> tuple[float, ...]:

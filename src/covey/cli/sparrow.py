@@ -12,7 +12,8 @@ from covey.cli.sparrow_order import MACHINES_DEFAULT, SLOTS_DEFAULT, Order
 from covey.client.sparrow_draw import ARRIVALS, Arrival, Ask, User, users_of
 from covey.client.sparrow_machines import MACHINES_MAX, SLOTS_MAX
 from covey.errors import UsageError
-from covey.model.policy import DEFAULT_PROBE_RATIO, POLICIES, policy_named
+from covey.model.knobs import policy_named
+from covey.model.policy import DEFAULT_PROBE_RATIO, POLICIES
 
 #: Most schedulers of one call.
 SCHEDULERS_MAX = 100

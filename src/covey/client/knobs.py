@@ -10,13 +10,8 @@ from typing import Any, TypedDict, cast
 
 from covey.client.feed import Options, Placing
 from covey.client.users import user_of_call
-from covey.model.policy import (
-    DEFAULT_POLICY,
-    DEFAULT_PROBE_RATIO,
-    check_knobs,
-    policy_named,
-    probe_ratio_of,
-)
+from covey.model.knobs import check_knobs, policy_named, probe_ratio_of
+from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
 from covey.model.users import PRIORITY_MAX, PRIORITY_MIN
 
 #: A label or the name of a machine, as inventories have them.

@@ -5,7 +5,6 @@ while a slot is free elsewhere. Both follow from measured task times (protocol r
 """
 
 from collections import deque
-from statistics import median
 
 #: Seconds of work per slot that are claimed at once, and that one chunk may hold (ADR 7).
 WINDOW_S = 0.050
@@ -93,4 +92,7 @@ class Pace:
         """Median run time; None before DURATIONS_MIN tasks ended, or when nobody follows it."""
         if self._durations is None or len(self._durations) < DURATIONS_MIN:
             return None
-        return median(self._durations)
+        # By hand: importing `statistics` costs an agent half a megabyte.
+        ordered = sorted(self._durations)
+        half = len(ordered) // 2
+        return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
