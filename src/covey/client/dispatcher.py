@@ -18,7 +18,7 @@ from covey.client.accepting import admission_of
 from covey.client.calls import result_of
 from covey.client.cluster import files_of
 from covey.client.connecting import connect
-from covey.client.feed import Deliver, Feed, Large, Options
+from covey.client.feed import SUBMIT_MAX, Deliver, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.private import AGENT
 from covey.client.pythons import shape_of_call
@@ -33,8 +33,6 @@ from covey.wire.messages import Output
 
 log = logging.getLogger(__name__)
 
-#: Calls taken out of the queue in one turn of the loop.
-SUBMIT_MAX = 2000
 #: How often the members of a cluster are looked for.
 MEET_EVERY_S = 1.0
 #: The root process of a private executor is replaced this often when it dies.

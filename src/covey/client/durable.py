@@ -14,8 +14,7 @@ from typing import Any
 
 from covey.client.attached import CALLS
 from covey.client.calls import report_of, result_of
-from covey.client.dispatcher import SUBMIT_MAX
-from covey.client.feed import Deliver, Entry, Feed, Large, Options
+from covey.client.feed import SUBMIT_MAX, Deliver, Entry, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.head_job import HeadJob
 from covey.client.jobs import JobOrder, outcomes

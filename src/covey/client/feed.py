@@ -60,6 +60,9 @@ class Placing:
         )
 
 
+#: Calls taken out of the queue in one turn of the loop.
+SUBMIT_MAX = 2000
+
 #: (futures in flight) -> "relaunch" or "partial"
 OnFailover = Callable[[list[Any]], str]
 

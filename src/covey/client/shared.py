@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from covey.client.calls import result_of
-from covey.client.feed import Entry, Feed
+from covey.client.feed import SUBMIT_MAX, Entry, Feed
 from covey.client.future import Future
 from covey.client.handing_over import Handover
 from covey.client.scheduler_links import SchedulerLinks
@@ -49,8 +49,6 @@ from covey.wire.messages import Advanced, Answer
 
 log = logging.getLogger(__name__)
 
-#: Calls taken out of the queue in one turn of the loop.
-SUBMIT_MAX = 2000
 #: The scheduler is told at least after so many outcomes that they came.
 TELL_EVERY = 1000
 
