@@ -26,7 +26,7 @@ from covey.settings import Settings
 #: Probes of a machine; all must be answered.
 PROBES = 2
 #: How long agents have for an answer: first a moment, so that who is quick is told at once.
-PATIENCES_S = (0.2, 1.0)
+PATIENCES_S = (0.2, 3.0)
 _RED, _GREEN, _PLAIN = "\033[31m", "\033[32m", "\033[0m"
 
 

@@ -10,6 +10,7 @@ import random
 import secrets
 import signal
 import time
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from covey.client.accepting import admission_of_cluster
 from covey.client.cluster import HEAD, ClusterFiles, ProcessRecord, own_record
 from covey.client.connecting import connect
 from covey.core.events import AgentDied
+from covey.core.roster import UNREACHABLE_AFTER_S
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, UsageError
 from covey.files.blobs import BlobStore
@@ -40,9 +42,11 @@ log = logging.getLogger(__name__)
 
 #: How often the head looks whether machines were added to the cluster.
 MEET_EVERY_S = 1.0
-#: How long `ping` waits for the machines, and how often it looks whether all have answered.
-PING_MAX_S = 1.0
+#: How long an echo of a machine is waited for, and how often it is looked whether all have come.
+PING_MAX_S = UNREACHABLE_AFTER_S
 PING_LOOK_S = 0.005
+#: Told once: agents that answered, and their round trips in seconds.
+Echoed = Callable[[Mapping[str, float | None]], None]
 
 
 class Head:
@@ -241,23 +245,28 @@ class Head:
         reply(explained(self._service, job, task, time.monotonic()))
 
     def _ping(self, args: dict[str, Any], reply: Reply) -> None:
-        self._service.ping()
-        loop = asyncio.get_running_loop()
-        wait_s = min(float(args.get("max_s", PING_MAX_S)), PING_MAX_S)
-        self._report_ping(reply, loop.time() + wait_s)
+        def answer(awake: Mapping[str, float | None]) -> None:
+            names = [machine.name for machine in self._files.machines()]
+            reply({"machines": [{"name": n, "latency_s": awake.get(n)} for n in names]})
 
-    def _report_ping(self, reply: Reply, until: float) -> None:
-        """As soon as all that are in session have answered; who has not by `until` is silent."""
+        self._service.ping()
+        self._await_echoes(min(float(args.get("max_s", PING_MAX_S)), PING_MAX_S), answer)
+
+    def _await_echoes(self, max_s: float, then: Echoed, only: Container[str] | None = None) -> None:
+        """As soon as all that are in session have answered; who has not in time is silent."""
         loop = asyncio.get_running_loop()
-        peers = self._service.core.roster.peers
-        asked = [peer for peer in peers.values() if peer.is_ready]
-        # An answer takes the nonce away.
-        if any(peer.nonce for peer in asked) and loop.time() < until:
-            loop.call_later(PING_LOOK_S, self._report_ping, reply, until)
-            return
-        awake = {peer.name: peer.rtt_s for peer in asked if not peer.nonce}
-        machines = self._files.machines()
-        reply({"machines": [{"name": m.name, "latency_s": awake.get(m.name)} for m in machines]})
+        until = loop.time() + max_s
+
+        def look() -> None:
+            peers = self._service.core.roster.peers.values()
+            asked = [one for one in peers if one.is_ready and (only is None or one.name in only)]
+            # An answer takes the nonce away.
+            if any(peer.nonce for peer in asked) and loop.time() < until:
+                loop.call_later(PING_LOOK_S, look)
+            else:
+                then({peer.name: peer.rtt_s for peer in asked if not peer.nonce})
+
+        look()
 
     def _cancel(self, args: dict[str, Any], reply: Reply) -> None:
         self._jobs.cancel(
@@ -301,7 +310,10 @@ class Head:
             lambda known: [replace(m, is_draining=on) if m.name in names else m for m in known]
         )
         self._meet()
-        reply({"machines": sorted(names)})
+        # An echo tells how busy a machine is: whoever waits until nothing runs there reads no
+        # figure from before.
+        self._service.ping()
+        self._await_echoes(PING_MAX_S, lambda _: reply({"machines": sorted(names)}), names)
 
     def _ssh_agent(self, args: dict[str, Any], reply: Reply) -> None:
         self._tunnels.use_agent_socket(str(args["socket"]))

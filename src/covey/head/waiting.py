@@ -1,6 +1,7 @@
 """Asks the head how machines are, for many threads at once, and waits until they are ready."""
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Coroutine
@@ -33,7 +34,7 @@ class HeadWatch:
         self._thread.start()
         self._lock = threading.Lock()
         self._states: dict[str, dict[str, Any]] = {}
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
         self._waiting: set[str] = set()
         try:
             self._link = self._run(HeadLink.connect(settings))
@@ -97,6 +98,9 @@ class HeadWatch:
 
     def await_idle(self, name: str) -> None:
         """Return when nothing runs there any more, or it is not in session."""
+        with self._lock:
+            # What was looked up before the machine was drained counts no longer.
+            self._looked_at = -math.inf
         while True:
             known = self.state(name)
             if not is_ready(known, "") or not known.get("busy"):

@@ -68,14 +68,17 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
 
 def test_the_interpreter_waits_for_what_was_submitted(tmp_path: Path) -> None:
     text = """
-        import covey, time
+        import covey, os, time
+        # One write for each line: three processes write to one pipe.
+        def say(line):
+            os.write(1, f'{line}\\n'.encode())
         def slow(n):
             time.sleep(0.3)
-            print('ended', n)
+            say(f'ended {n}')
         def go():
             ex = covey.Executor(2)
             for n in range(3):
-                ex.submit(slow, n).add_done_callback(lambda f: print('told', flush=True))
+                ex.submit(slow, n).add_done_callback(lambda f: say('told'))
         go()
         print('main ends', flush=True)
     """
