@@ -23,9 +23,11 @@ from covey.core.scheduler import SchedulerCore
 from covey.errors import AlreadyUp, CoveyError, NotUp, StateInUse
 from covey.files.memory_blobs import MemoryBlobs
 from covey.head.desk import Desk, Reply
+from covey.model.phases import phased
 from covey.scheduler import locks
 from covey.scheduler.memory import MemoryJobs
 from covey.scheduler.service import SchedulerService
+from covey.scheduler.tracing import Tracing
 from covey.settings import Settings
 from covey.wire.messages import Output
 
@@ -57,6 +59,7 @@ class SharedScheduler:
         self.name = name
         self._end = asyncio.Event()
         self._error: CoveyError | None = None
+        self._tracing = Tracing()
         directory = self._files.scheduler_dir
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = self._files.schedulers().get(name)
@@ -101,6 +104,7 @@ class SharedScheduler:
             payloads=self._jobs,
             on_stranger=lambda sender, data: self._desk.on_packet(sender, data),
             on_gone=self._jobs.client_gone,
+            tracing=self._tracing,
         )
         self._desk = Desk(
             bus=self._bus,
@@ -110,7 +114,7 @@ class SharedScheduler:
             jobs=self._jobs,
             blobs=blobs,
             watched=self._jobs.watched,
-            asked={"probe": self._probed},
+            asked={"probe": self._probed, "counts": self._counted},
             name=me,
         )
         await self._service.start()
@@ -185,12 +189,20 @@ class SharedScheduler:
         machines, ready, slots = self.machines
         reply({"machines": machines, "ready": ready, "slots": slots, "jobs": self._jobs.open})
 
+    def _counted(self, args: dict[str, Any], reply: Reply) -> None:
+        """Messages by kind since the start; jobs that were ever submitted, and those left."""
+        jobs = {"jobs": self._jobs.submitted, "open": self._jobs.open}
+        reply({"messages": self._service.core.counts, **jobs})
+
     # ------------------------------------------------------------ ports.Sink
 
     def resolved(
         self, job: int, ids: list[int], states: list[int], reports: list[bytes | None]
     ) -> None:
-        """See `ports.Sink`."""
+        """See `ports.Sink`. The client of a traced job gets what its tasks' steps were."""
+        if steps := self._tracing.take(job, ids):
+            pairs = zip(reports, steps, strict=True)
+            reports = [phased(report or b"", phases) for report, (_, phases) in pairs]
         self._jobs.resolved(job, ids, states, reports)
 
     def job_ended(self, job: int, state: str) -> None:

@@ -16,6 +16,10 @@ from dataclasses import dataclass, fields, replace
 STAMPS_TAG = b"P"
 _STAMPS = struct.Struct("<5d")
 _HEAD_BYTES = 1 + _STAMPS.size
+#: First byte of a report behind the phases of its task, from a shared scheduler to its client.
+PHASES_TAG = b"Q"
+#: All steps, and how many bytes of the agent's name follow.
+_PHASES = struct.Struct("<9dB")
 
 #: What an agent stamps: queued, claimed, received, started, ended.
 Stamps = tuple[float, float, float, float, float]
@@ -96,6 +100,23 @@ def unstamped(report: bytes) -> tuple[bytes, Stamps | None]:
     if report[:1] != STAMPS_TAG or len(report) < _HEAD_BYTES:
         return report, None
     return report[_HEAD_BYTES:], _STAMPS.unpack_from(report, 1)
+
+
+def phased(report: bytes, phases: Phases) -> bytes:
+    """A report behind the phases of its task."""
+    agent = phases.agent.encode()
+    times = (getattr(phases, step) for step in STEPS)
+    return b"".join((PHASES_TAG, _PHASES.pack(*times, len(agent)), agent, report))
+
+
+def unphased(report: bytes) -> tuple[bytes, Phases | None]:
+    """A report as its child made it, and the phases that stood before it."""
+    at = 1 + _PHASES.size
+    if report[:1] != PHASES_TAG or len(report) < at:
+        return report, None
+    *times, length = _PHASES.unpack_from(report, 1)
+    agent = report[at : at + length].decode(errors="replace")
+    return report[at + length :], Phases(**dict(zip(STEPS, times, strict=True)), agent=agent)
 
 
 def part_s(phases: Phases, part: str) -> float | None:

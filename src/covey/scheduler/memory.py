@@ -99,6 +99,8 @@ class MemoryJobs:
         self._jobs: dict[int, _Job] = {}
         self._keys: dict[str, int] = {}
         self._numbers = itertools.count(1)
+        #: Jobs since the start.
+        self.submitted = 0
 
     @property
     def open(self) -> int:
@@ -113,11 +115,16 @@ class MemoryJobs:
         Raises:
             DecodeError: it is no job specification.
             JobRejected: it is not accepted (`scheduler.admission`).
+            BlobMissing: a context was not put here before.
         """
         number = self._keys.get(key)
         if number is None:
             read = self._admission.job(spec_from_wire(spec))
-            number = next(self._numbers)
+            # Before anything is kept: what is refused leaves no half of a job behind.
+            for shape in read.shapes:
+                if shape.context:
+                    self.blobs.check(shape.context)
+            number = self.submitted = next(self._numbers)
             job = _Job(number, key, time.monotonic(), shapes=len(read.shapes))
             self._jobs[number] = job
             self._keys[key] = number

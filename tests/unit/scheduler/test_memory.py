@@ -60,6 +60,18 @@ def test_the_same_key_is_the_same_job() -> None:
     assert [type(event) for event in client.events].count(Opened) == 1
 
 
+def test_a_job_whose_function_is_not_there_leaves_nothing_behind() -> None:
+    client = Client()
+    context = hashlib.sha256(b"function").hexdigest()
+    spec = spec_to_wire(JobSpec(shapes=(Shape(kind="callable", context=context),)))
+    with pytest.raises(BlobMissing):
+        client.jobs.submit("other", spec, _ignore)
+    assert (client.jobs.open, client.jobs.submitted) == (1, 1)
+    client.blobs.put(b"function")
+    assert client.jobs.submit("other", spec, _ignore) == 2
+    assert [type(event) for event in client.events].count(Opened) == 2
+
+
 def test_outcomes_are_told_in_order_and_again_until_the_client_says_that_it_has_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
