@@ -1,26 +1,17 @@
 """Jobs of `covey map` under the commands that follow, steer and resume them."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from tests.integration.cli.command_line import CommandLine
+from tests.integration.cli.command_line import TIMEOUT_S, CommandLine
 from tests.integration.cli.schemas import checked
 
-#: Longest wait for something to become so.
-WAIT_MAX_S = 20.0
-
-
-def become(what: Callable[[], bool], name: str) -> None:
-    """Looks until it is so; `what` starts a process, so that there is no need to rest between."""
-    until = time.monotonic() + WAIT_MAX_S
-    while not what():
-        assert time.monotonic() < until, f"never: {name}"
+from covey.agent import proctree
+from covey.testing.waiting import wait_until
 
 
 class Map:
@@ -41,7 +32,7 @@ class Map:
         (self.directory / "go").touch()
 
     def end(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=WAIT_MAX_S)
+        out, err = self.process.communicate(timeout=TIMEOUT_S)
         return self.process.returncode, out, err
 
 
@@ -58,6 +49,11 @@ def job(covey: CommandLine, number: str = "last") -> dict[str, object]:
     ended = covey("jobs", number, "--json")
     found: list[dict[str, object]] = checked("jobs", ended.out)["jobs"] if ended.out else []
     return found[0] if found else {}
+
+
+def words_in(path: Path) -> list[str]:
+    """What tasks wrote there."""
+    return path.read_text().split() if path.exists() else []
 
 
 def test_a_private_job_is_read_with_nothing_running(covey: CommandLine, tmp_path: Path) -> None:
@@ -79,16 +75,17 @@ def test_an_interrupted_private_job_is_resumed_with_what_is_left(
 ) -> None:
     words = "echo {} >> started; if test {} = b; then until test -e go; do sleep 0.05; done; fi"
     mapped = Map(covey, tmp_path, "-j1", words, ":::", "a", "b", "c")
-    become(lambda: (tmp_path / "started").exists() and job(covey).get("done") == 1, "one done")
+    wait_until(lambda: words_in(tmp_path / "started") == ["a", "b"], describe="a and b")
+    wait_until(lambda: job(covey).get("done") == 1, describe=lambda: job(covey))
     mapped.process.send_signal(signal.SIGKILL)
     mapped.end()
-    become(lambda: job(covey).get("state") == "interrupted", "interrupted")
+    wait_until(lambda: job(covey).get("state") == "interrupted", describe=lambda: job(covey))
     assert checked("show", covey("show", "1", "--json").out)["next"] == ["covey resume 1"]
     mapped.go()
     ended = covey("resume", "1")
     assert ended.code == 0, ended.err
     assert job(covey)["state"] == "succeeded"
-    assert (tmp_path / "started").read_text().split() == ["a", "b", "b", "c"]
+    assert words_in(tmp_path / "started") == ["a", "b", "b", "c"]
 
 
 def test_a_job_of_the_head_is_attached_to_and_outlives_its_map(
@@ -96,7 +93,8 @@ def test_a_job_of_the_head_is_attached_to_and_outlives_its_map(
 ) -> None:
     words = ["until test -e {}; do sleep 0.05; done; echo {/}; exit 4", ":::", str(tmp_path / "go")]
     mapped = Map(cluster, tmp_path, *words)
-    become(lambda: job(cluster).get("state") == "running", "running")
+    # It is there with all its items: a job is running before they have come.
+    wait_until(lambda: job(cluster).get("total") == 1, describe=lambda: job(cluster))
     mapped.process.send_signal(signal.SIGKILL)
     mapped.end()
     attached = subprocess.Popen(
@@ -109,7 +107,7 @@ def test_a_job_of_the_head_is_attached_to_and_outlives_its_map(
     assert attached.stderr is not None
     assert "job 1 running: 0 of 1 done" in attached.stderr.readline()
     mapped.go()
-    out, err = attached.communicate(timeout=WAIT_MAX_S)
+    out, err = attached.communicate(timeout=TIMEOUT_S)
     assert (attached.returncode, out) == (1, "go\n")
     assert err.startswith("job 1 failed: 0 succeeded, 1 failed in ")
 
@@ -117,15 +115,22 @@ def test_a_job_of_the_head_is_attached_to_and_outlives_its_map(
 def test_a_job_of_the_head_is_cancelled_with_its_processes(
     cluster: CommandLine, tmp_path: Path
 ) -> None:
-    mapped = Map(cluster, tmp_path, "echo $$ > pid{}; exec sleep 300", ":::", "1", "2", "3")
-    become(lambda: job(cluster).get("state") == "running", "running")
+    words = [f"echo $$ > {tmp_path}/pid{{}}; exec sleep 300", ":::", "1", "2", "3"]
+    mapped = Map(cluster, tmp_path, *words)
+    wait_until(lambda: job(cluster).get("total") == 3, describe=lambda: job(cluster))
+
+    def pids() -> list[int]:
+        return [int(pid) for path in tmp_path.glob("pid?") for pid in words_in(path)]
+
+    wait_until(lambda: len(pids()) == 2, describe=pids)
+    running = pids()
     value = checked("cancel", cluster("cancel", "last", "--json").out)
     assert value["cancelled"][0]["job"] == 1
     mapped.end()
-    become(lambda: job(cluster)["state"] == "cancelled", "cancelled")
+    wait_until(lambda: job(cluster)["state"] == "cancelled", describe=lambda: job(cluster))
     assert job(cluster)["cancelled"] == 3
-    for path in Path(cluster.home).rglob("pid?"):
-        assert not os.path.exists(f"/proc/{path.read_text().strip()}")
+    assert pids() == running, "nothing was started after that"
+    assert not any(map(proctree.identify, running))
     assert cluster("cancel", "last").out == "job 1 had ended already (cancelled)\n"
 
 
