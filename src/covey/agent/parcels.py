@@ -57,6 +57,7 @@ class Parcels:
 
     def keep_context(self, digest: str, data: bytes) -> None:
         """Keep a context whose digest has been checked."""
+        self._contexts.pop(digest, None)
         while len(self._contexts) >= CONTEXTS_MAX:
             self._contexts.pop(next(iter(self._contexts)))
         self._contexts[digest] = data

@@ -9,8 +9,11 @@ from covey.files.transfer import Fetcher
 from covey.model.reference import is_reference, read_reference
 from covey.wire.messages import Fetch, Frame
 
-#: Large payloads that an agent may fetch; the oldest are forgotten (they were granted long ago).
+#: Blobs that an agent may fetch; the oldest are forgotten (they were named long ago).
 NAMED_MAX = 65_536
+#: Contexts that went to an agent unasked and need not go again; it keeps more (`agent.parcels`),
+#: and asks for those that it has not.
+SENT_MAX = 128
 
 
 @dataclass(slots=True)
@@ -20,8 +23,11 @@ class Acquaintance:
     peer: Peer
     fetcher: Fetcher
     #: Digests that a description or a grant of ours named to this agent (protocol.md rule 39).
-    contexts: set[str] = field(default_factory=set[str])
+    contexts: dict[str, None] = field(default_factory=dict[str, None])
     payloads: dict[str, None] = field(default_factory=dict[str, None])
+    #: Those that it was sent in `sent_in`, a session.
+    sent: dict[str, None] = field(default_factory=dict[str, None])
+    sent_in: bytes = b""
     #: A `Finished` that waits for its large reports; the link repeats what comes meanwhile.
     held: Frame | None = None
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -34,9 +40,21 @@ class Acquaintance:
         """It may fetch those of these payloads that do not ride in the grant."""
         for piece in pieces:
             if is_reference(piece):
-                self.payloads[read_reference(piece)[0]] = None
-        while len(self.payloads) > NAMED_MAX:
-            del self.payloads[next(iter(self.payloads))]
+                _put(self.payloads, read_reference(piece)[0], NAMED_MAX)
+
+    def name_context(self, digest: str, session: bytes) -> bool:
+        """It may fetch this context. True: it was not sent it lately, so it goes along unasked.
+
+        What is lost on the way, or no longer kept there, is asked for.
+        """
+        _put(self.contexts, digest, NAMED_MAX)
+        if session != self.sent_in:
+            self.sent_in = session
+            self.sent.clear()
+        if digest in self.sent:
+            return False
+        _put(self.sent, digest, SENT_MAX)
+        return True
 
 
 def acquainted(peer: Peer) -> Acquaintance:
@@ -47,3 +65,11 @@ def acquainted(peer: Peer) -> Acquaintance:
             peer.send(Frame(peer.session, 0, 0, fetch))
 
     return Acquaintance(peer, Fetcher(ask))
+
+
+def _put(digests: dict[str, None], digest: str, most: int) -> None:
+    """As the newest; the oldest goes where there are too many."""
+    digests.pop(digest, None)
+    digests[digest] = None
+    if len(digests) > most:
+        del digests[next(iter(digests))]

@@ -360,9 +360,8 @@ class SchedulerService:
 
     def _send_context(self, agent: Acquaintance, frame: Frame, digest: str) -> None:
         """A small context goes ahead of the description that names it; larger ones are fetched."""
-        if not digest:
+        if not digest or not agent.name_context(digest, frame.session):
             return
-        agent.contexts.add(digest)
         found = self._payloads.read(digest, 0, INLINE_MAX_BYTES)
         if found is not None and found[0] <= INLINE_MAX_BYTES:
             agent.peer.send(Frame(frame.session, 0, 0, Chunk(digest, 0, found[0], found[1])))

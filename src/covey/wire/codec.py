@@ -11,6 +11,7 @@ at the end of a message.
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, cast
 
@@ -21,6 +22,9 @@ from covey.wire.messages import TAGS, Frame, Message
 
 #: A header longer than this is refused before it is parsed: batches are capped far below.
 HEADER_MAX_BYTES = 4 * 1024 * 1024
+
+#: Shapes that are kept to be given out again.
+_SHAPES_MAX = 256
 
 #: Fields of a JobSpec that an older ledger does not have.
 _ADDED_LATER = ("policy", "probe_ratio", "has_cancellation", "is_multi_get", "weight")
@@ -115,7 +119,12 @@ def _shape(values: list[Any]) -> Shape:
     for at in _TUPLES:
         if at < len(known):
             known[at] = tuple(known[at])
-    return Shape(*known)
+    return _shape_of(*known)
+
+
+# The same shape comes with each job of a program, and to make one sets thirty frozen fields.
+# Typed: True and 1 are the same key otherwise.
+_shape_of = lru_cache(maxsize=_SHAPES_MAX, typed=True)(Shape)
 
 
 def cut(body: bytes, lens: list[int]) -> list[bytes]:

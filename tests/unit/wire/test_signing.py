@@ -1,11 +1,13 @@
 """Only what is signed for this direction, session and term is believed."""
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from covey.errors import DecodeError, Forged
-from covey.wire.signing import Assembler, Context, derive, seal, session_of
+from covey.wire.signing import Assembler, Context, derive, mac_of, seal, session_of
 
 _BASE = b"k" * 32
 _SESSION = b"s" * 16
@@ -35,6 +37,11 @@ def test_a_packet_is_bound_to_all_of_its_context(other: bytes):
     assert Assembler().open(packet, _key()) == b"payload"
     with pytest.raises(Forged):
         Assembler().open(packet, other)
+
+
+@given(st.binary(min_size=1, max_size=64), st.lists(st.binary(max_size=200), max_size=3))
+def test_a_mac_is_the_hmac_of_its_pieces(key: bytes, pieces: list[bytes]):
+    assert mac_of(key, *pieces) == hmac.digest(key, b"".join(pieces), "sha256")
 
 
 def test_pieces_of_a_context_cannot_run_together():
