@@ -9,6 +9,7 @@ one outcome of a batch, unless its in-memory scheduler is gone; a batch is kept 
 recorded; nothing of a scheduler that is gone keeps a slot from the others.
 """
 
+import math
 import random
 from typing import Any
 
@@ -84,10 +85,10 @@ class AgentCore:
         bench.out = []
         self._notice_stall(now)
         match event:
-            case Ended():
-                bench.ended(event, now)
             case Arrived():
                 self._arrived(event.peer, event.frame, now)
+            case Ended():
+                bench.ended(event, now)
             case Tick():
                 self._tick(now)
             case PeerGone():
@@ -128,15 +129,10 @@ class AgentCore:
     @property
     def wake_at(self) -> float | None:
         """When to come with a `Tick`; None = nothing to wake for."""
-        times = self._bench.stopping.stuck_at()
-        times += self._bench.serving.wake_at()
+        wake_at = min(self._bench.stopping.stuck_at(), self._bench.serving.wake_at())
         for peer in self._peers.values():
-            times.append(peer.pulse_at)
-            if (tell_at := peer.tell_at) is not None:
-                times.append(tell_at)
-            if (link_at := peer.link.wake_at) is not None:
-                times.append(link_at)
-        return min(times, default=None)
+            wake_at = min(wake_at, peer.wake_at)
+        return wake_at if wake_at < math.inf else None
 
     def explain(self) -> dict[str, Any]:
         """For `status`: what runs, what waits, and why it waits."""
@@ -151,7 +147,7 @@ class AgentCore:
     def _notice_stall(self, now: float) -> None:
         """Who stood still (suspended, stopped) has no right to judge others for their silence."""
         last, self._handled_at = self._handled_at, now
-        if last is None or not self._peers:
+        if last is None or now - last <= STALL_S or not self._peers:
             return
         if now - last > min(peer.pulse_s for peer in self._peers.values()) + STALL_S:
             self._restart_timers(now)
@@ -207,7 +203,8 @@ class AgentCore:
             peer.heard_at = now
             peer.is_away = False
             messages, frames = peer.link.arrived(frame, now)
-            self._bench.transmit(peer, frames)
+            if frames:
+                self._bench.transmit(peer, frames)
             for applied in messages:
                 self._apply(peer, applied, now)
 

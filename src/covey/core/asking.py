@@ -5,6 +5,7 @@ scheduler; one that asks for one task per claim has one of its own. A claim hold
 CLAIM_LIMIT_S at most; a scheduler that owes an answer for longer gets no other claim, void or not.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,7 +47,10 @@ class Claims:
     @property
     def held(self) -> int:
         """Slots that claims hold."""
-        return sum(claim.slots for claim in self._claims.values())
+        held = 0
+        for claim in self._claims.values():
+            held += claim.slots
+        return held
 
     def may_ask(self, work: Work) -> bool:
         """Whether nothing is owed that forbids a claim of this line."""
@@ -109,11 +113,13 @@ class Claims:
                 works.append(claim.work)
         return works
 
-    def void_at(self) -> Iterator[float]:
-        """When claims that are out are void."""
+    def void_at(self) -> float:
+        """When the first claim that is out is void; inf = there is none."""
+        first = math.inf
         for claim in self._claims.values():
             if not claim.is_void:
-                yield claim.at + CLAIM_LIMIT_S
+                first = min(first, claim.at + CLAIM_LIMIT_S)
+        return first
 
     def check(self) -> None:
         """The laws, as assertions."""

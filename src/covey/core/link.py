@@ -83,12 +83,11 @@ class Link:
     @property
     def wake_at(self) -> float | None:
         """When `tick` has something to do; None = nothing to wait for."""
-        times: list[float] = []
-        if self._unacked:
-            times.append(self._moved_at + RESEND_AFTER_S)
-        if self._owed_since is not None:
-            times.append(self._owed_since + ACK_DELAY_S)
-        return min(times, default=None)
+        again_at = self._moved_at + RESEND_AFTER_S if self._unacked else None
+        if self._owed_since is None:
+            return again_at
+        ack_at = self._owed_since + ACK_DELAY_S
+        return ack_at if again_at is None else min(again_at, ack_at)
 
     def expects(self, frame: Frame) -> bool:
         """Whether `arrived` would apply this frame now (it is in order and no copy)."""

@@ -133,9 +133,14 @@ class Peer:
         return self._tallied > 0
 
     @property
-    def tell_at(self) -> float | None:
-        """When the outcomes that gather are told at the latest; None = there are none."""
-        return self._gather_until if self._tallied else None
+    def wake_at(self) -> float:
+        """When it has something to do: a pulse, outcomes that gathered, a frame to say again."""
+        wake_at = self.pulse_at
+        if self._tallied:
+            wake_at = min(wake_at, self._gather_until)
+        if (link_at := self.link.wake_at) is not None:
+            wake_at = min(wake_at, link_at)
+        return wake_at
 
     def must_tell(self, now: float) -> bool:
         """Whether what ended is told now: more of it is not to come soon, or enough gathered."""

@@ -5,7 +5,7 @@ urgent takes any free slot. The front line that waits for several slots
 is passed for BACKFILL_MAX_S at most. A task that takes no slot waits for no slot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from covey.core.asking import Asker, Claim, Claims
 from covey.core.claims import CLAIM_MAX
@@ -20,9 +20,14 @@ AHEAD_STEP_S = 0.0002
 
 
 class Serving:
-    """The lines that wait, the claims that are out, and who is next."""
+    """The lines that wait, the claims that are out, and who is next.
 
-    def __init__(self, slots: SlotTable, policy: QueuePolicy) -> None:
+    why_barred: says of a scheduler why nothing may be claimed from it now ("" = it may).
+    """
+
+    def __init__(
+        self, slots: SlotTable, policy: QueuePolicy, why_barred: Callable[[str], str]
+    ) -> None:
         self.slots = slots
         self.policy = policy
         self.claims = Claims(policy)
@@ -31,8 +36,9 @@ class Serving:
         self._aside: dict[tuple[str, int, int], Work] = {}
         #: Lines that may stop less urgent tasks, of those that wait.
         self.preempting: dict[tuple[str, int, int], Work] = {}
-        #: scheduler -> why nothing is claimed from it
-        self.barred: dict[str, str] = {}
+        self._why_barred = why_barred
+        #: What it said of each scheduler in this turn.
+        self._barred: dict[str, str] = {}
         self.load1: float | None = None
         self.memfree_bytes: int | None = None
         self._order = 0
@@ -82,7 +88,6 @@ class Serving:
     def drop_scheduler(self, scheduler: str) -> None:
         """It is gone: nothing of it is remembered here."""
         self.claims.drop(scheduler)
-        self.barred.pop(scheduler, None)
         self.claims.round_trip_s.pop(scheduler, None)
 
     def void_overdue(self, now: float) -> None:
@@ -92,13 +97,12 @@ class Serving:
 
     # -- who is next
 
-    def wake_at(self) -> Iterator[float]:
-        """Times at which serving has something to do by itself."""
-        yield from self.claims.void_at()
+    def wake_at(self) -> float:
+        """When serving has something to do by itself; inf = never."""
+        wake_at = self.claims.void_at()
         if self._blocked is not None and not self._is_firm:
-            yield self._blocked_until
-        if self._ahead_at is not None:
-            yield self._ahead_at
+            wake_at = min(wake_at, self._blocked_until)
+        return wake_at if self._ahead_at is None else min(wake_at, self._ahead_at)
 
     def serve(self, now: float) -> tuple[list[Run], list[Claim]]:
         """Give the free slots away.
@@ -106,13 +110,23 @@ class Serving:
         Returns:
             Chunks to start, and claims to send; both are entered in the books already.
         """
+        self._ahead_at = None
+        if not self._waiting and not self._aside:
+            return [], []
+        self._barred.clear()
         runs = self._serve_aside(now) if self._aside else []
         asked: dict[Asker, Claim] = {}
-        passed: list[Work] = []
-        self._ahead_at = None
         if self._blocked is not None and now >= self._blocked_until:
             self._is_firm = True
-        may_ask_ahead = True
+        if self._serve_slots(runs, asked, now) and not asked:
+            self._ask_ahead(asked, now)
+        if self.preempting:
+            self._ask_to_preempt(asked, now)
+        return runs, self._commit(asked) if asked else []
+
+    def _serve_slots(self, runs: list[Run], asked: dict[Asker, Claim], now: float) -> bool:
+        """Give each free slot to the front line; False: it waits for several, and none may pass."""
+        passed: list[Work] = []
         while self.slots.free:
             # Where claims hold every free slot, no line has to be looked at that could only claim.
             has_spare = self.slots.free > self.claims.held + sum(c.slots for c in asked.values())
@@ -123,8 +137,7 @@ class Serving:
             spare = self._spare(work, asked)
             if spare < need:
                 if need > 1 and not self._may_pass(work, now):
-                    may_ask_ahead = False
-                    break
+                    return False
                 passed.append(work)
             else:
                 if self._blocked is work:
@@ -133,11 +146,7 @@ class Serving:
                     runs.append(self._start(work, need, spare, now))
                 else:
                     self._ask(work, asked, need, 1, now)
-        if may_ask_ahead and not asked:
-            self._ask_ahead(asked, now)
-        if self.preempting:
-            self._ask_to_preempt(asked, now)
-        return runs, self._commit(asked)
+        return True
 
     def _serve_aside(self, now: float) -> list[Run]:
         """Start what takes no slot, as far as there are places; the longest waiting line first."""
@@ -184,7 +193,7 @@ class Serving:
     def _may_ask(self, work: Work, asked: dict[Asker, Claim], *, ahead: bool) -> bool:
         if work.level <= 0 or work.is_dormant or work.terms.slots > self.slots.count:
             return False
-        if work.scheduler in self.barred or not self.claims.may_ask(work):
+        if self._is_barred(work.scheduler) or not self.claims.may_ask(work):
             return False
         if not self.is_open(work):
             return False
@@ -199,6 +208,12 @@ class Serving:
         most = CLAIM_MAX if work.is_standing else min(work.level, CLAIM_MAX)
         claimed = mine.slots // work.terms.slots
         return mine.work is work and mine.room < most and claimed < self.headroom(work)
+
+    def _is_barred(self, scheduler: str) -> bool:
+        why = self._barred.get(scheduler)
+        if why is None:
+            why = self._barred[scheduler] = self._why_barred(scheduler)
+        return bool(why)
 
     def headroom(self, work: Work) -> int:
         """Chunks of the job that may be started beside those that run (Shape.limit)."""
@@ -264,11 +279,11 @@ class Serving:
 
     def _ask_ahead(self, asked: dict[Asker, Claim], now: float) -> None:
         """All slots work on short tasks: claim when less than a round trip of work is left."""
-        if self.slots.free or not any(map(self.claims.may_ask, self._waiting.values())):
+        if self.slots.free:
             return
         runs = self.slots.runs.values()
         soon = [run for run in runs if run.work.pace.is_short and not run.is_aside]
-        if not soon:
+        if not soon or not any(map(self.claims.may_ask, self._waiting.values())):
             return
         long = [
             work
@@ -343,7 +358,7 @@ class Serving:
             ),
             "too little memory is free, or the load is too high": not self.is_open(work),
             f"{work.terms.at_once} of its tasks run already": self.headroom(work) <= 0,
-            self.barred.get(work.scheduler, ""): not work.queued and work.scheduler in self.barred,
+            (barred := self._why_barred(work.scheduler)): bool(barred) and not work.queued,
             f"{ASIDE_MAX} tasks run aside of the slots already": (
                 not work.terms.slots and not self.slots.free_aside
             ),

@@ -5,6 +5,8 @@ memory; a more urgent line, that may preempt, waits and no slot is free. Law: a 
 more urgent ones only, and no more of them than the slots that are needed.
 """
 
+import math
+
 from covey.core.actions import Kill, Strike
 from covey.core.reservations import Work
 from covey.core.serving import Serving
@@ -23,13 +25,13 @@ class Stopping:
         self._slots = slots
         self._serving = serving
 
-    def stuck_at(self) -> list[float]:
-        """When chunks that do not move are to be cut."""
-        return [
-            run.moved_at + CHUNK_STUCK_S
-            for run in self._slots.runs.values()
-            if not run.is_struck and len(run.ids) - run.ended > 1
-        ]
+    def stuck_at(self) -> float:
+        """When the first chunk that does not move is to be cut; inf = there is none."""
+        first = math.inf
+        for run in self._slots.runs.values():
+            if len(run.ids) - run.ended > 1 and not run.is_struck:
+                first = min(first, run.moved_at + CHUNK_STUCK_S)
+        return first
 
     def strike_stuck(self, now: float) -> list[Strike]:
         """Cut chunks that take far longer than expected."""

@@ -37,7 +37,7 @@ class Workbench:
     def __init__(self, slots: int, policy: QueuePolicy) -> None:
         self.slots = SlotTable(slots)
         self.policy = policy
-        self.serving = Serving(self.slots, policy)
+        self.serving = Serving(self.slots, policy, self._why_barred)
         self.stopping = Stopping(self.slots, self.serving)
         self.peers: dict[str, Peer] = {}
         self.is_draining = False
@@ -281,28 +281,27 @@ class Workbench:
     def serve(self, now: float) -> None:
         """Give free slots away, and tell the schedulers what ended and what is claimed."""
         self.serving.void_overdue(now)
-        self._bar()
         runs, claims = self.serving.serve(now)
         for run in runs:
             self._start(run)
-        self.out += self.stopping.preempt()
-        free = self.room
+        if self.serving.preempting:
+            self.out += self.stopping.preempt()
         riders: dict[str, list[Claim]] = {}
         for claim in claims:
             riders.setdefault(claim.work.scheduler, []).append(claim)
         for peer in self.peers.values():
-            if peer.must_tell(now) or (peer.has_tallies and peer.name in riders):
-                self._tell(peer, riders.get(peer.name, []), free, now)
+            if peer.has_tallies and (peer.name in riders or peer.must_tell(now)):
+                self._tell(peer, riders.get(peer.name, []), now)
         for left in riders.values():
             for claim in left:
-                self._claim(claim, free, now)
+                self._claim(claim, now)
 
-    def _bar(self) -> None:
-        barred = self.serving.barred
-        barred.clear()
-        for name, peer in self.peers.items():
-            if reason := "this agent is draining" if self.is_draining else peer.why_not():
-                barred[name] = reason
+    def _why_barred(self, scheduler: str) -> str:
+        """Why nothing may be claimed from a scheduler now; "" = it may."""
+        if self.is_draining:
+            return "this agent is draining"
+        peer = self.peers.get(scheduler)
+        return "" if peer is None else peer.why_not()
 
     def _start(self, run: Run) -> None:
         work = run.work
@@ -321,9 +320,9 @@ class Workbench:
         )
         self.out.append(start)
 
-    def _tell(self, peer: Peer, riders: list[Claim], free: int, now: float) -> None:
+    def _tell(self, peer: Peer, riders: list[Claim], now: float) -> None:
         """Batches of what ended; a claim for the same job rides on the last of them."""
-        batches = peer.cut(free)
+        batches = peer.cut(self.room)
         for batch in reversed(batches):
             claim = next((one for one in riders if one.work.job == batch.job), None)
             if claim is not None:
@@ -333,9 +332,9 @@ class Workbench:
         for batch in batches:
             self.transmit(peer, peer.link.send(batch, now))
 
-    def _claim(self, claim: Claim, free: int, now: float) -> None:
+    def _claim(self, claim: Claim, now: float) -> None:
         peer = self.peers[claim.work.scheduler]
-        message = m.Claim(claim.work.job, claim.work.shape, claim.room, free)
+        message = m.Claim(claim.work.job, claim.work.shape, claim.room, self.room)
         self.transmit(peer, peer.link.send(message, now))
 
     def explain(self) -> dict[str, Any]:
