@@ -115,7 +115,9 @@ def test_slots_default_to_the_cpus_the_process_may_use(covey: CommandLine):
 @pytest.mark.row(30)
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_no_more_tasks_run_at_once_than_asked_for(covey: CommandLine, jobs: int):
-    script = "touch run.{#}; ls run.* | wc -l; sleep 0.2; rm run.{#}"
+    # The first of them wait for each other: the slots need not all be there at once.
+    met = f"until [ $(ls begun.* | wc -l) -ge {jobs} ]; do sleep 0.05; done"
+    script = f"touch run.{{#}} begun.{{#}}; {met}; ls run.* | wc -l; sleep 0.2; rm run.{{#}}"
     done = covey("map", f"-j{jobs}", script, ":::", *map(str, range(7)))
     assert max(int(line) for line in done.out.split()) == jobs
 

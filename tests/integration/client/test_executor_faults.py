@@ -16,6 +16,9 @@ from covey.errors import CoveyError
 from covey.testing.leaks import Traces
 from covey.testing.waiting import wait_until
 
+#: Longest that anything here takes, also on a starved machine.
+RESULT_MAX_S = 100.0
+
 
 def slow_abs(n: int) -> int:
     time.sleep(0.02)
@@ -27,7 +30,7 @@ def test_the_death_of_the_root_process_is_survived(ex: covey.Executor, traces: T
     many[5].result()
     (root,) = traces.roots()
     os.kill(root, signal.SIGKILL)
-    assert [future.result(30) for future in many] == list(range(100))
+    assert [future.result(RESULT_MAX_S) for future in many] == list(range(100))
 
 
 def test_the_death_of_the_bus_server_is_survived(ex: covey.Executor, traces: Traces) -> None:
@@ -35,7 +38,7 @@ def test_the_death_of_the_bus_server_is_survived(ex: covey.Executor, traces: Tra
     many[5].result()
     (server,) = traces.servers()
     os.kill(server, signal.SIGKILL)
-    assert [future.result(30) for future in many] == list(range(100))
+    assert [future.result(RESULT_MAX_S) for future in many] == list(range(100))
 
 
 def test_a_root_process_that_stands_still_for_a_while_is_waited_for(
@@ -49,7 +52,7 @@ def test_a_root_process_that_stands_still_for_a_while_is_waited_for(
     wait_until(lambda: time.monotonic() > until)
     assert _state(root) == b"T"
     os.kill(root, signal.SIGCONT)
-    assert [future.result(30) for future in many] == list(range(100))
+    assert [future.result(RESULT_MAX_S) for future in many] == list(range(100))
 
 
 def _state(pid: int) -> bytes:
@@ -69,7 +72,7 @@ def test_a_root_process_that_dies_again_and_again_is_told(
             os.kill(root, signal.SIGKILL)
         return future.done()
 
-    wait_until(kill_next, timeout_s=40)
+    wait_until(kill_next, timeout_s=RESULT_MAX_S)
     with pytest.raises(CoveyError, match="again and again"):
         future.result()
     with pytest.raises(CoveyError, match="again and again"):
@@ -128,7 +131,7 @@ def test_ctrl_c_while_waiting_cancels_and_leaves_nothing(tmp_path: Path, traces:
         assert program.stdout is not None
         assert program.stdout.readline() == "up\n"
         program.send_signal(signal.SIGINT)
-        assert program.wait(30) == -signal.SIGINT
+        assert program.wait(RESULT_MAX_S) == -signal.SIGINT
     traces.wait_gone()
 
 
@@ -137,7 +140,7 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path, traces: Tra
         assert program.stdout is not None
         assert program.stdout.readline() == "up\n"
         program.send_signal(signal.SIGINT)
-        assert program.wait(20) == -signal.SIGINT
+        assert program.wait(RESULT_MAX_S) == -signal.SIGINT
     traces.wait_gone()
 
 
@@ -164,7 +167,7 @@ ex = covey.Executor(2)
 child = os.fork()
 if child == 0:
     try:
-        assert ex.submit(pow, 2, 5).result(20) == 32
+        assert ex.submit(pow, 2, 5).result(100) == 32
         assert list(ex.map(abs, range(-10, 0))) == list(range(10, 0, -1))
         {end}
     except BaseException:
@@ -172,7 +175,7 @@ if child == 0:
         traceback.print_exc()
         os._exit(1)
 _, status = os.waitpid(child, 0)
-print(os.waitstatus_to_exitcode(status), ex.submit(abs, -4).result(20))
+print(os.waitstatus_to_exitcode(status), ex.submit(abs, -4).result(100))
 ex.shutdown()
 """
 
@@ -217,7 +220,7 @@ def test_multiprocessing_may_fork_around_it(tmp_path: Path) -> None:
     text = """
         import covey, multiprocessing
         def work(n):
-            return ex.submit(abs, -n).result(20)
+            return ex.submit(abs, -n).result(100)
         ex = covey.Executor(2)
         ex.submit(abs, -1).result()
         with multiprocessing.get_context('fork').Pool(2) as pool:

@@ -10,7 +10,7 @@ from covey.bus.nats import NatsBus
 from covey.client.cluster import ClusterFiles
 from covey.testing.cluster import Lab
 from covey.testing.waiting import happens
-from covey.wire.codec import encode
+from covey.wire.codec import decode, encode
 from covey.wire.messages import Frame
 from covey.wire.signing import seal, session_of
 from covey.wire.subjects import inbox_of_agent, inbox_of_scheduler
@@ -20,6 +20,8 @@ SPACE = "default"
 #: What a thief signs with, who has no key.
 NO_KEY = b"guessed".ljust(32, b".")
 PACKET_MAX = 512 * 1024
+#: Before it, a packet has its kind, its session and its signature.
+CONTENT_AT = 1 + 16 + 32
 
 
 class Thief:
@@ -85,6 +87,12 @@ def sessions(packets: Iterable[bytes]) -> list[bytes]:
     return list(dict.fromkeys(filter(None, map(session_of, packets))))
 
 
+def numbered(packets: Iterable[bytes]) -> int:
+    """How many are a frame with a number: those that count when they are said again."""
+    whole = (packet for packet in packets if packet[:1] == b"\0")
+    return sum(decode(packet[CONTENT_AT:]).seq > 0 for packet in whole)
+
+
 async def run(lab: Lab, *words: str) -> Any:
     """A command, while our own connections are served."""
     done = await asyncio.to_thread(lab, *words)
@@ -121,6 +129,7 @@ __all__ = [
     "counted",
     "forged",
     "happens",
+    "numbered",
     "run",
     "sessions",
     "status",
