@@ -1,6 +1,6 @@
 """The loop of an Executor: an in-memory scheduler, fed from a queue, that ends futures.
 
-It takes up to SUBMIT_MAX calls a turn out of the queue and numbers them. No reference to arguments
+It takes calls out of the queue, some in each turn, and numbers them. No reference to arguments
 or results is kept once they are delivered.
 """
 
@@ -18,7 +18,7 @@ from covey.client.accepting import admission_of
 from covey.client.calls import result_of
 from covey.client.cluster import files_of
 from covey.client.connecting import connect
-from covey.client.feed import SUBMIT_MAX, Deliver, Feed, Large, Options
+from covey.client.feed import Deliver, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.private import AGENT
 from covey.client.pythons import shape_of_call
@@ -170,18 +170,13 @@ class Dispatcher:
 
     def drain(self) -> None:
         """Take what was submitted."""
-        feed, queue = self._feed, self._queue
-        feed.is_woken = False
         events: list[Event] = []
-        for _ in range(min(SUBMIT_MAX, len(queue))):
-            self._enter(events, *queue.popleft())
+        for entry in self._feed.take(lambda: self._loop.call_soon(self.drain)):
+            self._enter(events, *entry)
         for event in events:
             if isinstance(event, Added):
                 event.bytes_mean //= event.count
             self._service.handle(event)
-        if queue and not feed.is_woken:
-            feed.is_woken = True
-            self._loop.call_soon(self.drain)
         self._look_whether_idle()
 
     def cancel(self, future: "Future[Any]") -> None:

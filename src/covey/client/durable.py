@@ -89,13 +89,7 @@ class DurableDispatcher:
 
     def drain(self) -> None:
         """Take what was submitted."""
-        feed, queue = self._feed, self._queue
-        feed.is_woken = False
-        for _ in range(min(SUBMIT_MAX, len(queue))):
-            self._entered.append(queue.popleft())
-        if queue and not feed.is_woken:
-            feed.is_woken = True
-            self._loop.call_soon(self.drain)
+        self._entered += self._feed.take(lambda: self._loop.call_soon(self.drain))
         self._news.set()
 
     def cancel(self, future: "Future[Any]") -> None:

@@ -119,3 +119,17 @@ class Feed:
         self.error: CoveyError | None = None
         #: The root process; None = the agents of a cluster run the tasks.
         self.root: PrivateRoot | None = None
+
+    def take(self, come_again: Callable[[], object]) -> list[Entry]:
+        """What was submitted, as much as one turn of the loop may take; on the loop.
+
+        come_again: has the loop take another turn soon; called if there is more.
+        """
+        queue = self.queue
+        # Before the first is taken: whoever submits from now on wakes the loop again.
+        self.is_woken = False
+        entries = [queue.popleft() for _ in range(min(SUBMIT_MAX, len(queue)))]
+        if queue and not self.is_woken:
+            self.is_woken = True
+            come_again()
+        return entries

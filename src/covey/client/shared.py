@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from covey.client.calls import result_of
-from covey.client.feed import SUBMIT_MAX, Entry, Feed
+from covey.client.feed import Entry, Feed
 from covey.client.future import Future
 from covey.client.handing_over import Handover
 from covey.client.scheduler_links import SchedulerLinks
@@ -120,20 +120,14 @@ class SharedDispatcher:
 
     def drain(self) -> None:
         """Take what was submitted."""
-        feed, queue = self._feed, self._queue
-        feed.is_woken = False
         ids: list[int] = []
-        for _ in range(min(SUBMIT_MAX, len(queue))):
-            entry = queue.popleft()
+        for entry in self._feed.take(lambda: self._loop.call_soon(self.drain)):
             if not entry[0].done():
                 ids.append(next(self._ids))
                 self._entries[ids[-1]] = entry
                 entry[0].task = (0, ids[-1])
         if ids:
             self._handle(Submitted(ids))
-        if queue and not feed.is_woken:
-            feed.is_woken = True
-            self._loop.call_soon(self.drain)
         self._look_whether_idle()
 
     def cancel(self, future: "Future[Any]") -> None:
