@@ -6,9 +6,10 @@ All agents, their children and the bus share its processors; sleeping tasks take
 from bisect import bisect_right
 
 from covey.bus.loop import run_loop
-from covey.client.sparrow import Ran, Sparrow, Way
+from covey.client.sparrow import Sparrow
 from covey.client.sparrow_draw import Ask, DrawnJob, User, draw
 from covey.client.sparrow_machines import VirtualMachines
+from covey.client.sparrow_ran import Ran, Way
 from covey.client.sparrow_stats import figures
 from covey.fleet.call_settings import settings_of_call
 

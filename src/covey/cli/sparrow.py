@@ -1,5 +1,6 @@
 """`covey sparrow`: jobs of tasks that sleep or spin, under each of Sparrow's placement policies."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ SCHEDULERS_MAX = 100
 PROBE_RATIO_MAX = 1000.0
 #: Kinds of tasks.
 WORKS = ("sleep", "cpu", "memory")
+#: Words that mean a number of schedulers, maybe a wrong one, and no names.
+NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d[\d.]*$")
 
 _WHOLE, _REAL = Number(is_whole=True), Number()
 
@@ -61,7 +64,9 @@ covey sparrow BATCH+LATE_BINDING 500 10 0.1 --users high:1:1:0.25,low:1:0:1.75
 )
 @click.option("--cancellation/--no-cancellation", default=True, help="Take back what is left over.")
 @click.option("--multi-get", is_flag=True, help="Claim several tasks at once, as covey map does.")
-@click.option("--schedulers", type=_WHOLE, default=1, metavar="N", help="At once (default 1).")
+@click.option(
+    "--schedulers", default="1", metavar="N|NAMES", help="So many at once (default 1); see above."
+)
 @click.option("--save-trace", type=Path, metavar="FILE", help="Write the draw.")
 @click.option("--trace", type=Path, metavar="FILE", help="Use a draw that was written.")
 @click.option("--plot", type=Path, metavar="FILE.svg", help="Draw the response times.")
@@ -86,6 +91,10 @@ def sparrow(call: Call, **words: Any) -> None:
     them, the cluster that is up is used. The policies run as in the paper: one task per
     claim, nothing granted on credit, unless --multi-get is given. A larger priority goes
     first.
+
+    --schedulers N runs as many of its own, none knowing of the others. --schedulers s1,s2 submits
+    to running ones (covey scheduler --name s1) of the cluster that is up. Either way jobs are dealt
+    out to them in turn; those of a named one that dies go on at the next of the list.
     """
     order = order_of(words)
     # Late: a wrong command line need not wait for what a run takes.
@@ -122,15 +131,21 @@ def order_of(words: dict[str, Any]) -> Order:
     machines, slots = words["machines"], words["slots"]
     _within("--machines", machines, MACHINES_MAX)
     _within("--slots", slots, SLOTS_MAX)
-    _within("--schedulers", words["schedulers"], SCHEDULERS_MAX)
+    count, names = _schedulers(words["schedulers"])
     is_private = machines is not None or slots is not None
+    if names and is_private:
+        raise UsageError(
+            f"--schedulers {','.join(names)}: they run in the cluster that is up, so leave out"
+            " --machines and --slots, or give a number of schedulers"
+        )
     every = (method, *(name for name in POLICIES if name != method))
     return Order(
         policies=every if words["compare"] else (method,),
         ask=ask,
         machines=(machines or MACHINES_DEFAULT) if is_private else None,
         slots=slots or SLOTS_DEFAULT,
-        schedulers=words["schedulers"],
+        schedulers=count,
+        scheduler_names=names,
         work=words["work"],
         probe_ratio=_probe_ratio(words["probe_ratio"]),
         has_cancellation=words["cancellation"],
@@ -147,6 +162,19 @@ def order_of(words: dict[str, Any]) -> Order:
 def _within(name: str, number: int | None, most: int) -> None:
     if number is not None and not 1 <= number <= most:
         raise UsageError(f"{name} is {number}: give 1 to {most}")
+
+
+def _schedulers(word: str) -> tuple[int, tuple[str, ...]]:
+    """How many, and their names if they have any."""
+    names = tuple(dict.fromkeys(name.strip() for name in word.split(",")))
+    if not NUMBER.match(word):
+        return len(names), names
+    try:
+        count = int(Number(is_whole=True).convert(word, None, None))
+    except UsageError:
+        raise UsageError(f"--schedulers is {word!r}: give a whole number, or names") from None
+    _within("--schedulers", count, SCHEDULERS_MAX)
+    return count, ()
 
 
 def _probe_ratio(word: str | None) -> float:

@@ -20,6 +20,8 @@ class Order:
     machines: int | None
     slots: int
     schedulers: int
+    #: Those of `covey scheduler` that are used instead; () = schedulers of its own.
+    scheduler_names: tuple[str, ...]
     work: str
     probe_ratio: float
     has_cancellation: bool

@@ -7,12 +7,15 @@ from typing import Any
 from covey.bus.loop import run_loop
 from covey.cli.call import Call
 from covey.cli.chart import Chart, Series
+from covey.cli.head import not_up
 from covey.cli.output import counted, note, print_json, say
 from covey.cli.sparrow_order import MACHINES_DEFAULT, Order
 from covey.cli.sparrow_print import comparison, details
-from covey.client.sparrow import Ran, Sparrow, Way
+from covey.client.sparrow import Sparrow
 from covey.client.sparrow_draw import DrawnJob, draw, from_lines, to_lines
 from covey.client.sparrow_machines import ClusterMachines, Machines, VirtualMachines
+from covey.client.sparrow_named import NamedSchedulers
+from covey.client.sparrow_ran import Ran, Way
 from covey.client.sparrow_stats import Figures, cdf, figures
 from covey.errors import UsageError
 from covey.model.phases import STEPS
@@ -37,14 +40,20 @@ def run(call: Call, order: Order) -> None:
 
 
 async def _live(call: Call, order: Order, settings: Settings, saved: list[DrawnJob] | None) -> None:
+    names = order.scheduler_names
+    if names and not head_is_up(settings.state_dir):
+        raise not_up(settings)
     machines = _machines(order, settings)
-    async with Sparrow(machines, order.schedulers) as sparrow:
+    named = NamedSchedulers(settings, names, note) if names else None
+    async with Sparrow(machines, named or order.schedulers) as sparrow:
         jobs = saved if saved is not None else draw(order.ask, sparrow.slots)
+        if named is not None:
+            named.check_users(job.user for job in jobs)
         if order.trace_out is not None:
             order.trace_out.write_text(to_lines(jobs))
         if not call.as_json:
             say(f"{_where(machines, sparrow, order)}, {_what(jobs, order)}")
-        if order.probe_ratio > sparrow.agents:
+        if order.probe_ratio > sparrow.agents and named is None:
             note(
                 f"--probe-ratio {order.probe_ratio:g} is more than the"
                 f" {counted(sparrow.agents, 'machine')}: some get several per task"
@@ -57,7 +66,8 @@ async def _live(call: Call, order: Order, settings: Settings, saved: list[DrawnJ
         raise UsageError(f"all jobs arrived within the --warmup of {order.warmup_s:g} s: more JOBS")
     _write(order, runs, found)
     if call.as_json:
-        print_json(_value(order, found, agents, slots))
+        lost = named.lost if named is not None else []
+        print_json(_value(order, found, agents, slots) | {"schedulers_lost": lost})
     elif order.is_compared:
         comparison(found)
     else:
@@ -110,6 +120,8 @@ def _read(path: Path) -> list[DrawnJob]:
 def _where(machines: Machines, sparrow: Sparrow, order: Order) -> str:
     kind = "virtual machine" if machines.is_here else "machine"
     several = f", {order.schedulers} schedulers" if order.schedulers > 1 else ""
+    if names := order.scheduler_names:
+        several = f", {'scheduler' if len(names) == 1 else 'schedulers'} {', '.join(names)}"
     return f"{counted(sparrow.agents, kind)}, {counted(sparrow.slots, 'slot')}{several}"
 
 
@@ -132,6 +144,7 @@ def _value(order: Order, found: list[Figures], agents: int, slots: int) -> dict[
         "machines": agents,
         "slots": slots,
         "schedulers": order.schedulers,
+        "scheduler_names": list(order.scheduler_names),
         "seed": order.ask.seed,
         "arrival": order.ask.arrival,
         "load": order.ask.load if order.ask.arrival == "poisson" else None,

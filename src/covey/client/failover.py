@@ -44,7 +44,7 @@ from covey.core.failover_events import (
 from covey.errors import CoveyError, DecodeError, JobNotFound, SchedulerLost
 from covey.model.reference import is_reference, read_reference
 from covey.model.task import OutcomeState
-from covey.wire.messages import Advanced, Answer
+from covey.wire.messages import Advanced, Answer, Ask
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,11 @@ class Failover:
     """Has calls run by one of the schedulers of an executor. One loop. Implements `Hears`."""
 
     def __init__(
-        self, feed: Feed, on_ended: Callable[[], None], on_stranded: Callable[[CoveyError], None]
+        self,
+        feed: Feed,
+        on_ended: Callable[[], None],
+        on_stranded: Callable[[CoveyError], None],
+        on_lost: Callable[[str, str], None] | None = None,
     ) -> None:
         """Use `start`.
 
@@ -64,10 +68,12 @@ class Failover:
             feed: where functions are, and which schedulers.
             on_ended: hears that calls have ended, whatever became of them.
             on_stranded: hears why no more calls can be run, before the open ones fail.
+            on_lost: hears which scheduler is left for the next one, and why; None = it is logged.
         """
         self._feed = feed
         self._on_ended = on_ended
         self._on_stranded = on_stranded
+        self._on_lost = on_lost
         self._names = feed.place.schedulers
         self._loop = asyncio.get_running_loop()
         self._core = FailoverCore(self._names, self._loop.time())
@@ -119,6 +125,14 @@ class Failover:
         if future.task is not None and self._entries.pop(future.task[1], None) is not None:
             self._handle(Dropped([future.task[1]]))
             self._on_ended()
+
+    async def ask(self, name: str, what: str) -> dict[str, Any]:
+        """What a scheduler answers to a question that is about no call; waits for it.
+
+        Raises:
+            CoveyError: it does not understand.
+        """
+        return await self._links.request(name, lambda nonce: Ask(nonce, what))
 
     @property
     def is_idle(self) -> bool:
@@ -209,7 +223,9 @@ class Failover:
             self._came[one] = (report, state)
         self._handle(Results(handover.number, list(self._came)))
         self._came.clear()
-        if job.seq - job.told >= TELL_EVERY:
+        if job.is_over:
+            handover.finish(job)
+        elif job.seq - job.told >= TELL_EVERY:
             handover.watch(job)
         self._on_ended()
 
@@ -279,10 +295,14 @@ class Failover:
                 self._handover.begin(ids, lambda: self._handle(Forgot(number)))
             case Abandon(name, _, why):
                 self._verdict.lost_why = f"scheduler {name} {why}"
-                log.warning("%s: %d calls were open", self._verdict.lost_why, len(self._entries))
                 if self._handover is not None:
                     self._handover.give_up()
                     self._handover = None
+                if self._on_lost is not None:
+                    self._on_lost(name, why)
+                else:
+                    count = len(self._entries)
+                    log.warning("%s: %d calls were open", self._verdict.lost_why, count)
             case AskUser(number, ids):
                 futures = [self._entries[one][0] for one in ids if one in self._entries]
                 self._verdict.ask(futures, lambda again: self._handle(Decided(number, again)))

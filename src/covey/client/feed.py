@@ -15,6 +15,19 @@ from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
 from covey.settings import Settings
 
 
+@dataclass(eq=False, slots=True)
+class Whole:
+    """Calls that are a job of their own, all of them known when the first is submitted.
+
+    None of them is cancelled. `covey sparrow` submits so to shared schedulers.
+    """
+
+    #: With its one shape, whose context the feed has.
+    spec: JobSpec
+    #: Calls that have not ended.
+    open: int
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How tasks run (`Executor.with_options`)."""
@@ -38,6 +51,8 @@ class Options:
     may_preempt: bool = False
     #: What no machine may ever run waits for one that may.
     waits_for_machines: bool = False
+    #: These calls are a job with others of theirs; None = of the executor.
+    whole: Whole | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,23 @@
 """A handover: the calls of an Executor at one shared scheduler, from its first to its last word."""
 
 import asyncio
+import itertools
 import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from covey.client.feed import Entry, Feed, Large, Options
+from covey.client.feed import Entry, Feed, Large, Options, Whole
 from covey.client.pythons import shape_of_call
 from covey.client.scheduler_links import SchedulerLinks
 from covey.client.shared_job import SharedJob
 from covey.errors import BlobMissing, CoveyError, JobNotFound
-from covey.model.job import RetryPolicy
+from covey.model.job import JobSpec, RetryPolicy
 from covey.model.reference import make_reference
 from covey.settings import MESSAGE_MAX_BYTES
 from covey.wire.codec import spec_to_wire
-from covey.wire.messages import AddItems, AddShape, Cancel, Put, Submit
+from covey.wire.messages import AddItems, AddShape, Cancel, Put, Seal, Submit
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +29,16 @@ PUT_BYTES = MESSAGE_MAX_BYTES // 2
 
 #: Times that large arguments are put, when the scheduler forgot them before it got the calls.
 PUTS_MAX = 3
+#: Jobs that one probe asks after; of very many, one in WATCHED_PART.
+WATCHED_MIN = 16
+WATCHED_PART = 100
 
 #: Hears which calls the scheduler does not accept, and why.
 Refused = Callable[[list[int], CoveyError], None]
 
 
 class Handover:
-    """Hands calls to a scheduler as tasks of jobs, one for each number of retries."""
+    """Hands calls to a scheduler as tasks of jobs: one per number of retries, and per `Whole`."""
 
     def __init__(
         self,
@@ -62,7 +66,12 @@ class Handover:
         self._links = links
         self._entries = entries
         self._refused = refused
-        self._of_retries: dict[int, SharedJob] = {}
+        #: By what their calls have in common.
+        self._open_jobs: dict[int | Whole, SharedJob] = {}
+        #: Jobs that probes have asked after.
+        self._watched = 0
+        #: Contexts that the scheduler has, or had.
+        self._put: set[str] = set()
         self._leaving: deque[int] = deque()
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,14 +103,23 @@ class Handover:
         """Ask for news of the jobs; False: there is none, or it is about another scheduler."""
         if name != self.name or not self.jobs:
             return False
-        for job in self.jobs.values():
+        jobs = list(self.jobs.values())
+        count = min(len(jobs), max(WATCHED_MIN, len(jobs) // WATCHED_PART))
+        first = self._watched % len(jobs)
+        for job in itertools.islice(itertools.cycle(jobs), first, first + count):
             self.watch(job)
+        self._watched += count
         return True
 
     def watch(self, job: SharedJob) -> None:
         """Say which outcomes came."""
         job.told = job.seq
         self._links.watch(self.name, job.number, job.seq)
+
+    def finish(self, job: SharedJob) -> None:
+        """All of it came: the scheduler hears so, and forgets it."""
+        self.watch(job)
+        del self.jobs[job.number]
 
     def withdraw(self, ids: set[int]) -> None:
         """Nobody wants these calls any more."""
@@ -161,7 +179,8 @@ class Handover:
             JobNotFound: the scheduler does not know the job any more.
             CoveyError: it does not accept these calls.
         """
-        job = self._of_retries.get(options.retries) or await self._open(options.retries)
+        kind = options.whole or options.retries
+        job = self._open_jobs.get(kind) or await self._open(options)
         shape = await self._shape(job, context, options)
         for _ in range(PUTS_MAX):
             items = [(one, await self._item(one)) for one in ids]
@@ -174,6 +193,11 @@ class Handover:
             except BlobMissing:
                 # It needed the room while we were putting others: put them again.
                 continue
+            if job.held == job.total:
+                del self._open_jobs[kind]
+                await self._links.request(
+                    self.name, lambda nonce: Seal(nonce, job.number, job.total)
+                )
             return
         raise BlobMissing(f"scheduler {self.name} has no room for these large arguments")
 
@@ -226,12 +250,37 @@ class Handover:
             )
             offset = int(answer["held"])
 
-    async def _open(self, retries: int) -> SharedJob:
-        spec = self._feed.place.placing.spec(retry=RetryPolicy(starts_max=retries + 1))
-        key, plain = secrets.token_hex(16), spec_to_wire(spec)
-        answer = await self._links.request(self.name, lambda nonce: Submit(nonce, key, plain))
-        job = SharedJob(int(answer["job"]))
-        self._of_retries[retries] = self.jobs[job.number] = job
+    async def _open(self, options: Options) -> SharedJob:
+        whole = options.whole
+        if whole is None:
+            spec = self._feed.place.placing.spec(retry=RetryPolicy(starts_max=options.retries + 1))
+            job = SharedJob(await self._submit(spec))
+        else:
+            # What has ended at a scheduler before this one is not handed over again.
+            total = whole.open
+            job = SharedJob(await self._submit(whole.spec), total)
+            job.shapes = {
+                (terms.context, options): n for n, terms in enumerate(whole.spec.shapes, 1)
+            }
+        self._open_jobs[whole or options.retries] = self.jobs[job.number] = job
         # From now on it tells us of outcomes.
         self.watch(job)
         return job
+
+    async def _submit(self, spec: JobSpec) -> int:
+        contexts = {terms.context for terms in spec.shapes}
+        for _ in range(PUTS_MAX):
+            for digest in contexts - self._put:
+                await self._put_blob(self._feed.contexts[digest], digest)
+                self._put.add(digest)
+            key, plain = secrets.token_hex(16), spec_to_wire(spec)
+            try:
+                answer = await self._links.request(
+                    self.name,
+                    lambda nonce: Submit(nonce, key, plain),  # noqa: B023
+                )
+            except BlobMissing:
+                self._put -= contexts
+                continue
+            return int(answer["job"])
+        raise BlobMissing(f"scheduler {self.name} has no room for what these calls need")

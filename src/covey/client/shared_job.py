@@ -16,6 +16,8 @@ class SharedJob:
     """What we know of it. It lives as long as the handover in which it was submitted."""
 
     number: int
+    #: Tasks that it will ever have; 0 = more may come at any time.
+    total: int = 0
     #: Tasks handed over.
     held: int = 0
     #: Outcomes that came, and those of them that the scheduler knows of.
@@ -28,6 +30,11 @@ class SharedJob:
     calls: dict[int, int] = field(default_factory=dict[int, int])
     #: A large report is on its way; what is said meanwhile is said again.
     is_fetching: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all outcomes came that there will ever be."""
+        return 0 < self.total == self.seq
 
     def number_calls(self, ids: Iterable[int]) -> int:
         """These calls are its next tasks; returns the first task."""

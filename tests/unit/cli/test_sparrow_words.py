@@ -43,6 +43,13 @@ def test_probe_ratios_are_real_or_auto():
     assert ordered("BATCH", "1", "1", "1", "--probe-ratio", "auto").probe_ratio == 0.0
 
 
+def test_schedulers_are_so_many_or_those_of_some_names():
+    order = ordered("BATCH", "1", "1", "1", "--schedulers", "3", "--machines", "2")
+    assert (order.schedulers, order.scheduler_names) == (3, ())
+    order = ordered("BATCH", "1", "1", "1", "--schedulers", "s1, 2nd,s1")
+    assert (order.schedulers, order.scheduler_names) == (2, ("s1", "2nd"))
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -60,6 +67,10 @@ def test_probe_ratios_are_real_or_auto():
         ("RANDOM 1 1 1 --machines 100000", "--machines is 100000"),
         ("RANDOM 1 1 1 --slots -2", "--slots is -2"),
         ("RANDOM 1 1 1 --schedulers 0", "--schedulers is 0"),
+        ("RANDOM 1 1 1 --schedulers -3", "--schedulers is -3"),
+        ("RANDOM 1 1 1 --schedulers 1.5", "give a whole number, or names"),
+        ("RANDOM 1 1 1 --schedulers s1,s2 --machines 3", "the cluster that is up"),
+        ("RANDOM 1 1 1 --schedulers s1 --slots 3", "the cluster that is up"),
         ("RANDOM 1 1 1 --probe-ratio 0.5", "--probe-ratio is 0.5"),
         ("RANDOM 1 1 1 --probe-ratio nan", "give a number"),
         ("RANDOM 1 1 1 --load -0.5", "a load of -0.5"),
