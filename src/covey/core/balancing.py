@@ -7,28 +7,29 @@ import heapq
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from covey.core.placement import ALIKE, Placed
-from covey.core.sampling import AHEAD_MAX, UNKNOWN
+from covey.core.placement import ALIKE, Placed, Traits
+from covey.core.sampling import PROBING, UNKNOWN
 
 #: Tasks per slot that `LEAST_LOADED` binds before one ends: completions shall tell where the next
 #: ones go, and no slot may wait for its next task.
 LEAST_LOADED_AHEAD = 2
 
 
-class JoinShortestQueue:
-    """All agents are probed; each task in turn joins the shortest queue (JSQ; Winston, 1977).
-
-    Bound early. What was just placed counts; of equals, the first in a random order is taken.
-    """
-
-    asks = True
-    is_early = True
-    is_measuring = False
-    ahead = AHEAD_MAX
+class _Everybody:
+    """Looks at all agents; of equals, the first in a random order is taken."""
 
     def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:
         """One group of all agents."""
         return [rng.sample(agents, len(agents))]
+
+
+class JoinShortestQueue(_Everybody):
+    """All agents are probed; each task in turn joins the shortest queue (JSQ; Winston, 1977).
+
+    Bound early. What was just placed counts.
+    """
+
+    traits = PROBING
 
     def place(
         self,
@@ -42,7 +43,7 @@ class JoinShortestQueue:
         return _least_first(tasks, group, [loads.get(agent, UNKNOWN) for agent in group], costs)
 
 
-class LeastLoaded:
+class LeastLoaded(_Everybody):
     """Each task goes where it would end first, by measured speed (greedy list scheduling, LPT).
 
     The load of an agent is what it was granted and has not ended, times the seconds that a task of
@@ -51,14 +52,7 @@ class LeastLoaded:
     of Q||Cmax by a heap of loads (Graham, 1966; Gonzalez, Ibarra, Sahni, 1977).
     """
 
-    asks = False
-    is_early = True
-    is_measuring = True
-    ahead = LEAST_LOADED_AHEAD
-
-    def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:
-        """One group of all agents."""
-        return [rng.sample(agents, len(agents))]
+    traits = Traits(ahead=LEAST_LOADED_AHEAD, is_measuring=True)
 
     def place(
         self,

@@ -60,7 +60,7 @@ class Binding:
         count = len(message.ids)
         peer.out -= count
         job = self._jobs.get(message.job)
-        if job is not None and job.is_early and job.policy.is_measuring and message.elapsed_s > 0:
+        if job is not None and job.is_measuring and message.elapsed_s > 0:
             took_s = message.elapsed_s / count
             before = job.task_s.get(peer.name, took_s)
             job.task_s[peer.name] = before + (took_s - before) * NEWEST_PART

@@ -63,7 +63,8 @@ class Job:
         self.policy = policy_for(spec)
         #: Its tasks are granted before a slot is free for them; or it lives on credit and claims
         #: for several tasks; or neither: one task per claim.
-        self.is_early = self.policy.is_early
+        self.is_early = self.policy.traits.is_early
+        self.is_measuring = self.policy.traits.is_measuring
         # Who paces its starts would ask in vain for each of its reservations.
         self.is_multi_get = spec.is_multi_get or spec.start_delay_s > 0
         self.is_sharing = self.is_multi_get and not self.is_early

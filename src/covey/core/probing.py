@@ -70,7 +70,7 @@ class Probing:
         if is_constrained(terms):
             # What runs where these tasks may not go does not keep them waiting.
             out = sum(job.holdings[name].count for name in names if name in job.holdings)
-        most = policy.ahead * pool.slots // terms.slots - out
+        most = policy.traits.ahead * pool.slots // terms.slots - out
         if terms.is_spread:
             names = [name for name in names if name not in job.holdings]
             most = min(most, len(names))
@@ -78,7 +78,7 @@ class Probing:
         if tasks <= 0 or not names:
             return
         groups = policy.sample(tasks, names, self._rng)
-        if not policy.asks:
+        if not policy.traits.asks:
             loads, costs = self._books(job, policy, names)
             self._bind(job, shape, policy.place(tasks, groups, loads, costs), now)
             return
@@ -162,7 +162,7 @@ class Probing:
         self, job: Job, policy: PlacementPolicy, names: list[str]
     ) -> tuple[Mapping[str, float], Mapping[str, float]]:
         """What each agent was granted and has not ended, in seconds of its slots; and one more."""
-        if not policy.is_measuring:
+        if not policy.traits.is_measuring:
             return {}, {}
         known = job.task_s
         mean = sum(known.values()) / len(known) if known else FIRST_TASK_S

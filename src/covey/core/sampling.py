@@ -9,14 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from covey.core.placement import ALIKE, Placed
+from covey.core.placement import ALIKE, Placed, Traits
 from covey.model.policy import DEFAULT_PROBE_RATIO
 
-#: Tasks per slot that may be bound early. Beyond it they wait at the scheduler, so that no agent's
-#: queue grows without limit.
-AHEAD_MAX = 256
 #: Load of an agent that did not answer its probe: it is taken last.
 UNKNOWN = math.inf
+
+BLIND, PROBING, LATE = Traits(), Traits(asks=True), Traits(is_early=False)
 
 
 class RandomPlacement:
@@ -25,10 +24,7 @@ class RandomPlacement:
     One message per task. A task waits behind whatever its agent holds, however idle the others are.
     """
 
-    asks = False
-    is_early = True
-    is_measuring = False
-    ahead = AHEAD_MAX
+    traits = BLIND
 
     def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:
         """A group of one for each task."""
@@ -52,10 +48,7 @@ class PerTaskSampling:
     so the more tasks it has, the less this helps. What the job has just placed counts as load.
     """
 
-    asks = True
-    is_early = True
-    is_measuring = False
-    ahead = AHEAD_MAX
+    traits = PROBING
 
     def __init__(self, ratio: float = DEFAULT_PROBE_RATIO) -> None:
         #: d; a task has at least one agent.
@@ -99,15 +92,11 @@ class BatchSampling:
     tell the length of a queue, not how long it takes.
     """
 
-    is_measuring = False
-    ahead = AHEAD_MAX
-
     def __init__(self, ratio: float = DEFAULT_PROBE_RATIO, *, is_late: bool = True) -> None:
         #: d, probes or reservations per task (§7.9: 2 is enough; less than 1 would leave tasks
         #: without one).
         self.ratio = max(1.0, ratio)
-        self.asks = not is_late
-        self.is_early = not is_late
+        self.traits = LATE if is_late else PROBING
 
     def sample(self, tasks: int, agents: Sequence[str], rng: Random) -> list[list[str]]:
         """One group: d·m draws without replacement, begun anew when all agents were drawn.
@@ -115,7 +104,7 @@ class BatchSampling:
         Those who are asked are drawn once.
         """
         wanted = max(1, round(self.ratio * tasks))
-        if self.asks:
+        if self.traits.asks:
             return [rng.sample(agents, min(len(agents), wanted))]
         group: list[str] = []
         while len(group) < wanted:
@@ -134,7 +123,7 @@ class BatchSampling:
         With d·m agents there is one round. With fewer, each round takes the least loaded 1/d of
         them, as if they were probed again.
         """
-        if not self.is_early:
+        if not self.traits.is_early:
             return [Placed(agent, None) for group in groups for agent in group]
         load = {agent: loads.get(agent, UNKNOWN) for group in groups for agent in group}
         chosen: list[str] = []

@@ -88,7 +88,7 @@ class Queues:
         """A job comes to its scheduler now."""
         running = Running(job)
         groups = self._policy.sample(running.left, self._names, self._kernel.rng)
-        if not self._policy.asks:
+        if not self._policy.traits.asks:
             self._place(running, groups, {})
             return
         probed = list(dict.fromkeys(name for group in groups for name in group))

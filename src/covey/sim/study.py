@@ -160,7 +160,8 @@ def _cluster(study: Study, kernel: Kernel) -> Cluster | Queues | Omniscient | Wo
     policy = policy_for(spec, study.load)
     if study.engine == "cores":
         # A grant; or a probe and its answer before it; or a reservation and its claim.
-        path_s = study.latency.mean_s * (1 if policy.is_early and not policy.asks else 3)
+        traits = policy.traits
+        path_s = study.latency.mean_s * (1 if traits.is_early and not traits.asks else 3)
         parts = (study.schedulers, study.latency, spec, path_s)
         return Cluster(kernel, *size, study.speeds, *parts)
     return Queues(

@@ -121,7 +121,7 @@ def test_least_loaded_goes_by_measured_speed() -> None:
 
 def test_every_name_has_its_policy() -> None:
     assert len({named(policy_for(JobSpec(policy=name))) for name in POLICIES}) == len(POLICIES) - 1
-    assert policy_for(JobSpec()).is_early is False
+    assert policy_for(JobSpec()).traits.is_early is False
     with pytest.raises(InternalError, match="OMNISCIENT"):
         policy_for(JobSpec(policy=OMNISCIENT))
 
