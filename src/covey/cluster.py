@@ -27,6 +27,7 @@ from covey.client.machine_results import (
 )
 from covey.errors import AlreadyUp, CommandFailed, FleetError, MachineError, NotUp, UsageError
 from covey.fleet.call_settings import settings_of_call
+from covey.fleet.fields import read_group
 from covey.fleet.inventory import read_inventory
 from covey.head.lowering import DownOrder, down
 from covey.head.raised import UpOrder
@@ -85,6 +86,7 @@ class Cluster:
         hosts_files: Sequence[str] = (),
         local: int | None = None,
         slots: str | int = "",
+        groups: Mapping[str, str] | None = None,
         accept_new_host_keys: bool = False,
     ) -> dict[str, MachineUp]:
         """Bring machines up; again = repair. Nothing is asked: ssh must get in without a question.
@@ -94,6 +96,8 @@ class Cluster:
             hosts_files: lists of machines. Without either: COVEY_HOSTS, then covey.toml.
             local: so many virtual machines on this one.
             slots: of each, where its line names none: `4`, `150%`, `physical`.
+            groups: group -> pattern of the machines in it (`{"gpu": "lab1,lab2"}`; "" = all of this
+                call): labels for tasks, and for --limit.
             accept_new_host_keys: take unknown host keys as they are (a changed one never).
 
         Raises:
@@ -106,6 +110,7 @@ class Cluster:
             hosts=inventory,
             local=local,
             slots=str(slots),
+            groups=_groups(groups or {}),
             accepts_new_host_keys=accept_new_host_keys,
         )
         try:
@@ -347,3 +352,10 @@ def _all_good(results: Mapping[str, T | MachineError], what: str) -> dict[str, T
         count = f"{len(bad)} of {len(results)} machines"
         raise FleetError(f"{count} {what}: {'; '.join(bad)}", results=dict(results))
     return good
+
+
+def _groups(patterns: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple((read_group(group), pattern) for group, pattern in patterns.items())
+    except ValueError as error:
+        raise UsageError(f"groups: {error}") from error

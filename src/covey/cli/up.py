@@ -14,7 +14,7 @@ from covey.client.cluster import Machine, files_of
 from covey.errors import CoveyError, UsageError
 from covey.fleet.config import read_users
 from covey.fleet.contact import Contact, root_warning
-from covey.fleet.fields import read_labels
+from covey.fleet.fields import read_group
 from covey.fleet.host import Host
 from covey.fleet.inventory import Inventory, read_inventory
 from covey.fleet.terminal import contact_at
@@ -133,12 +133,9 @@ def _order(
 def _group(text: str) -> tuple[str, str]:
     group, _, pattern = text.partition("=")
     try:
-        labels = read_labels(group)
+        return read_group(group), pattern.strip()
     except ValueError as error:
         raise UsageError(f"--group {text}: {error}") from error
-    if len(labels) != 1:
-        raise UsageError(f"--group {text}: one group at a time, such as gpu=local1,local2")
-    return labels[0], pattern.strip()
 
 
 def _users(text: str) -> Users | None:
@@ -209,7 +206,7 @@ def _raise(call: Call, settings: Settings, order: UpOrder) -> int:
     if call.as_json:
         _print_json(call, done)
     elif not order.hosts and all(machine.kind == "local" for machine in done.machines):
-        _say_local(settings, done)
+        _say_local(settings, order, done)
     else:
         say(summary_of(done))
         if len(failed) < len(done.machines) and order.is_starting:
@@ -217,12 +214,13 @@ def _raise(call: Call, settings: Settings, order: UpOrder) -> int:
     return 1 if failed else 0
 
 
-def _say_local(settings: Settings, done: Up) -> None:
+def _say_local(settings: Settings, order: UpOrder, done: Up) -> None:
     names = [machine.name for machine in done.machines]
     if done.was_up:
         again = [machine.name for machine in done.machines if machine.state == "started"]
-        what = f"started again: {', '.join(again)}" if again else "nothing to be done"
-        say(f"cluster {settings.cluster} was up; {what}")
+        did = [f"started again: {', '.join(again)}"] if again else []
+        did += [f"group {group} is {pattern or 'all'}" for group, pattern in order.groups]
+        say(f"cluster {settings.cluster} was up; {'; '.join(did) or 'nothing to be done'}")
         return
     machines = f"{counted(len(names), 'machine')} ({_span(names)})"
     slots = counted(sum(machine.slots for machine in done.machines), "slot")

@@ -135,6 +135,14 @@ def read_labels(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(labels))
 
 
+def read_group(value: str) -> str:
+    """Name of one group."""
+    labels = read_labels(value)
+    if len(labels) != 1:
+        raise ValueError("one group at a time, such as gpu=local1,local2")
+    return labels[0]
+
+
 def _text(value: object, key: str) -> str:
     """A value as text: TOML gives numbers, the others text."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

@@ -99,7 +99,8 @@ def test_what_no_machine_may_run_is_said_at_once_and_waits_only_when_told(lab: L
         assert "job 1: 2 tasks wait: no machine has" in lab("status").stdout
         assert checked("status", lab("status", "--json").stdout)["stuck"][0]["job"] == 1
         # A machine gets the label, and the job goes on.
-        assert lab("up", "--group", "tpu=local2").returncode == 0
+        grouped = lab("up", "--group", "tpu=local2")
+        assert grouped.stdout == "cluster default was up; group tpu is local2\n", grouped.stderr
         assert job.wait() == 0, job.err
         assert set(job.out.decode().split()) >= {"local2"}
         assert "local1" not in job.out.decode()

@@ -58,6 +58,14 @@ def test_status_has_a_frozen_value_for_each_machine(cluster: Cluster):
         status["local1"].state = "lost"  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_machines_are_put_into_groups_while_they_run(cluster: Cluster):
+    cluster.up(local=2, groups={"gpu": "local1", "big": ""})
+    groups = {name: one.facts["groups"] for name, one in cluster.status().items()}
+    assert groups == {"local1": ["gpu", "big"], "local2": ["big"]}
+    with pytest.raises(UsageError, match="groups: 'no name' is no name of a group"):
+        cluster.up(local=2, groups={"no name!": "local1"})
+
+
 def test_run_answers_for_each_machine(cluster: Cluster):
     results = cluster.run("echo $COVEY_MACHINE $X; echo err >&2", env={"X": "y"})
     assert {name: one.text for name, one in results.items()} == {n: f"{n} y\n" for n in NAMES}
