@@ -20,8 +20,11 @@ INLINE_MAX_BYTES = 64 * 1024
 MESSAGE_MAX_BYTES = 512 * 1024
 #: A result larger than this is refused (ResultTooLarge).
 RESULT_MAX_BYTES = 1024 * 1024 * 1024
-#: Longest wait for an answer of the head or for the start of a part of covey.
+#: Longest wait for an answer of the head.
 ANSWER_TIMEOUT_S = 10.0
+#: Longest wait for the start of a part of covey: on a small and busy machine it takes its time, and
+#: a part that dies is noticed at once.
+START_MAX_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,15 +28,17 @@ from covey.bus.config import ServerConfig, log_of
 from covey.bus.record import BusRecord, is_running, start_time, write_private
 from covey.errors import StartFailed
 
-#: A start takes 6-20 ms; one that takes longer than this has failed.
-READY_MAX_S = 5.0
+#: A start takes 6-20 ms; one that takes longer than this, on a busy machine too, has failed.
+READY_MAX_S = 30.0
+#: What holds the lock of a server and is none by then is killed: another one is started instead.
+ADOPT_MAX_S = 5.0
 #: Pause between looks for the ports file; doubled up to the second.
 LOOK_MIN_S = 0.001
 LOOK_MAX_S = 0.02
 #: Between SIGTERM and SIGKILL. Without clients a stop takes some ms.
 STOP_MAX_S = 2.0
 #: Until the log says that a changed configuration is in force.
-RELOAD_MAX_S = 2.0
+RELOAD_MAX_S = 10.0
 #: So many lines of the log are shown when it does not start.
 SHOWN_LINES = 5
 
@@ -114,7 +116,7 @@ class ServerProcess:
         return cls(config, record.pid, None, record.url) if is_running(record) else None
 
     @classmethod
-    def find(cls, config: ServerConfig, timeout_s: float = READY_MAX_S) -> "ServerProcess | None":
+    def find(cls, config: ServerConfig, timeout_s: float = ADOPT_MAX_S) -> "ServerProcess | None":
         """The server that holds the lock of `config.directory`, when no record tells of it.
 
         Whoever started it may have died right after that: then it is still on its way to being a

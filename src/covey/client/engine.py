@@ -18,7 +18,7 @@ from covey.client.feed import Deliver, Feed, Large, Options, Place
 from covey.client.future import Future, Owner, mark_as_ours
 from covey.client.private import PrivateRoot
 from covey.errors import CoveyError, StartFailed
-from covey.settings import ANSWER_TIMEOUT_S, INLINE_MAX_BYTES
+from covey.settings import INLINE_MAX_BYTES, START_MAX_S
 
 if TYPE_CHECKING:
     from covey.client.dispatcher import Dispatcher
@@ -135,7 +135,7 @@ class Engine(Feed, Owner):
     def wait_loaded(self) -> None:
         """Wait until a fork is safe."""
         if threading.current_thread() is not self._thread:
-            self._is_loaded.wait(ANSWER_TIMEOUT_S)
+            self._is_loaded.wait(START_MAX_S)
 
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent without a word."""

@@ -21,7 +21,7 @@ from covey.agent.order import BusOrder, ServerOrder, StartOrder, order_to_line
 from covey.bus.binary import find_server
 from covey.bus.config import ACCOUNT_USER
 from covey.errors import StartFailed
-from covey.settings import ANSWER_TIMEOUT_S, Settings
+from covey.settings import START_MAX_S, Settings
 from covey.wire.signing import KEY_BYTES
 
 #: So much of a cluster's name is kept where something is put behind it (`settings.NAME_PATTERN`).
@@ -168,7 +168,7 @@ class PrivateRoot:
         loop = asyncio.get_running_loop()
         line = b""
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(START_MAX_S):
                 while not line.endswith(b"\n"):
                     # Byte for byte: what is said next belongs to `watch`.
                     piece = await loop.sock_recv(self._lifeline, 1)
@@ -178,9 +178,7 @@ class PrivateRoot:
         except ConnectionError:
             raise StartFailed("the process of the private run was killed as it started") from None
         except TimeoutError:
-            raise StartFailed(
-                f"the private run was not ready after {ANSWER_TIMEOUT_S:.0f} s"
-            ) from None
+            raise StartFailed(f"the private run was not ready after {START_MAX_S:.0f} s") from None
         word = json.loads(line)
         if "error" in word:
             raise StartFailed(word["error"][1], what="root", reason=word["error"][0])

@@ -28,7 +28,7 @@ from covey.head.server import running_server
 from covey.scheduler import locks
 from covey.scheduler.folding import head_is_up
 from covey.scheduler.opening import explained
-from covey.settings import ANSWER_TIMEOUT_S, Settings
+from covey.settings import ANSWER_TIMEOUT_S, START_MAX_S, Settings
 
 #: Agents started at the same time.
 STARTS_AT_ONCE = 4
@@ -96,7 +96,7 @@ def stop_bus(settings: Settings, files: ClusterFiles) -> None:
 
 def living_head(settings: Settings, files: ClusterFiles) -> ProcessRecord | None:
     """The head's process; one that is just starting is waited for."""
-    until = time.monotonic() + ANSWER_TIMEOUT_S
+    until = time.monotonic() + START_MAX_S
     while True:
         head = files.head()
         if head is not None and head.is_alive:

@@ -27,11 +27,11 @@ from covey.head import processes
 from covey.head.landing import Landing
 from covey.head.lowering import PERSISTENT, take_down
 from covey.head.raised import Raised, Up, UpOrder
-from covey.head.waiting import LOOK_EVERY_S, HeadWatch
+from covey.head.waiting import LOOK_EVERY_S, READY_MAX_S, HeadWatch
 from covey.model.agent_state import AgentState
 from covey.scheduler.folding import head_is_up
 from covey.scheduler.places import settled
-from covey.settings import ANSWER_TIMEOUT_S, Settings
+from covey.settings import Settings
 
 #: Virtual machines that one `up --local` makes at most.
 LOCAL_MACHINES_MAX = 256
@@ -242,7 +242,7 @@ class _Raising:
         began = time.monotonic()
         started = processes.start_agents(self.settings, self.files, local)
         names, waited = {m.name for m in local}, {m.name for m in dead}
-        until = began + ANSWER_TIMEOUT_S
+        until = began + READY_MAX_S
         # One that does not come in time is not waited for: `covey status` shows it.
         while time.monotonic() < until:
             states = {name: head.state(name, hello=True).get("state") for name in names}

@@ -27,7 +27,11 @@ def test_a_whole_agent_lives_in_1970_beside_one_of_tomorrow(archives: Path) -> N
             seconds = sorted(int(word) for word in there.stdout.split() if word.isdigit())
             assert seconds[0] < 3 * _DAY_S
             assert seconds[1] > time.time() + _DAY_S / 2
-            mapped = room.lab("map", "echo {}", ":::", *map(str, range(20)))
+            # Nothing ends before both machines have begun something.
+            here = room.lab.directory / "$COVEY_MACHINE"
+            both = " -a ".join(f"-e {room.lab.directory}/{name}" for name in ("lab1", "lab2"))
+            command = f"touch {here}; until test {both}; do sleep 0.05; done; echo {{}}"
+            mapped = room.lab("map", command, ":::", *map(str, range(20)))
             assert mapped.returncode == 0, mapped.stderr
             assert sorted(map(int, mapped.stdout.split())) == list(range(20))
             tasks = json.loads(room.lab("joblog", "2", "--json").stdout)["tasks"]
