@@ -12,7 +12,7 @@ Taken = tuple[int, list[int], list[int]]
 
 @dataclass(slots=True)
 class Bound:
-    """Tasks granted together and not started. `guess_s`: what each was charged with.
+    """Tasks granted together and not started. They are charged to nobody before they start.
 
     stamps: of a traced shape, when the reservation was queued and claimed (0.0 = bound early), and
     when the grant came.
@@ -21,7 +21,6 @@ class Bound:
     term: int
     ids: list[int]
     ns: list[int]
-    guess_s: float
     stamps: tuple[float, float, float] | None = None
 
 
@@ -110,27 +109,24 @@ class Work:
             taken = first
         else:
             ids, ns = first.ids[:most], first.ns[:most]
-            taken = Bound(first.term, ids, ns, first.guess_s, first.stamps)
+            taken = Bound(first.term, ids, ns, first.stamps)
             del first.ids[:most], first.ns[:most]
         self.queued -= len(taken.ids)
         return taken
 
-    def withdraw(self, wanted: dict[int, int] | None, term: int = 0) -> list[tuple[Taken, float]]:
+    def withdraw(self, wanted: dict[int, int] | None, term: int = 0) -> list[Taken]:
         """Take unstarted tasks out of the line.
 
         Args:
             wanted: id -> n of attempts (n 0 = any); None = all.
             term: only attempts of this term; 0 = any.
-
-        Returns:
-            What was taken, and what each of its tasks was charged with.
         """
-        out: list[tuple[Taken, float]] = []
+        out: list[Taken] = []
         kept: deque[Bound] = deque()
         for bound in self.bound:
             gone, stay = _split(bound, wanted, term)
             if gone.ids:
-                out.append(((gone.term, gone.ids, gone.ns), gone.guess_s))
+                out.append((gone.term, gone.ids, gone.ns))
                 self.queued -= len(gone.ids)
             if stay.ids:
                 kept.append(stay)
@@ -150,8 +146,8 @@ class Work:
 
 def _split(bound: Bound, wanted: dict[int, int] | None, term: int) -> tuple[Bound, Bound]:
     """What of a grant is wanted back, and what stays."""
-    gone = Bound(bound.term, [], [], bound.guess_s, bound.stamps)
-    stay = Bound(bound.term, [], [], bound.guess_s, bound.stamps)
+    gone = Bound(bound.term, [], [], bound.stamps)
+    stay = Bound(bound.term, [], [], bound.stamps)
     for i, n in zip(bound.ids, bound.ns, strict=True):
         matches = term in (0, bound.term) and (wanted is None or wanted.get(i, -1) in (0, n))
         side = gone if matches else stay

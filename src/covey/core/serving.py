@@ -254,6 +254,8 @@ class Serving:
             share = max(spare, (self.slots.count + 1) // 2)
             most = min(work.pace.chunk_max(), -(-work.queued // share))
         run = self.slots.start(work, work.take(most), need, now)
+        # Not when it was granted: who has much waiting here, bound early, was given nothing yet.
+        self.policy.charge(work, run.guess_s * len(run.ids))
         self.touch(work)
         return run
 

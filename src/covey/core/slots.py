@@ -14,10 +14,11 @@ ASIDE_MAX = 8
 class Run:
     """A chunk that was started: its tasks run one by one in `slots[0]` and keep all `slots`.
 
-    ended: how many of its tasks ended. moved_at: when the last one did (or the start). is_orphan:
-    its scheduler is gone, nobody wants the outcomes. is_returning: killed to free memory; what dies
-    of it goes back. is_struck: the tasks behind the current one were asked back. is_aside: it
-    takes no slot; its number is above theirs.
+    guess_s: slot-seconds that each task was charged with; put right when it ends. ended: how many
+    of its tasks ended. moved_at: when the last one did (or the start). is_orphan: its scheduler is
+    gone, nobody wants the outcomes. is_returning: killed to free memory; what dies of it goes back.
+    is_struck: the tasks behind the current one were asked back. is_aside: it takes no slot; its
+    number is above theirs.
     """
 
     work: Work
@@ -92,8 +93,9 @@ class SlotTable:
         """Take `need` free slots, the lowest ones, for a chunk; 0 = a place aside of them."""
         heap = self._free if need else self._aside
         slots = [heapq.heappop(heap) for _ in range(max(1, need))]
+        guess_s = work.pace.guess_s * need
         run = Run(
-            work, bound.term, bound.ids, bound.ns, bound.guess_s, slots, now, now, is_aside=not need
+            work, bound.term, bound.ids, bound.ns, guess_s, slots, now, now, is_aside=not need
         )
         run.stamps = bound.stamps
         self.runs[slots[0]] = run

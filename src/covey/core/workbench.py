@@ -138,11 +138,9 @@ class Workbench:
         if work is None or self.is_draining or message.term != peer.term:
             self._end(peer, message.job, (message.term, ids, ns), _RETURNED)
             return
-        guess_s = work.pace.guess_s * work.terms.slots
-        self.policy.charge(work, guess_s * len(ids))
         work.is_dormant = False
         stamps = (*claimed, now) if work.terms.is_traced else None
-        work.add(Bound(message.term, ids, ns, guess_s, stamps))
+        work.add(Bound(message.term, ids, ns, stamps))
         self.serving.touch(work)
 
     def give_back(self, peer: Peer, job: int, wanted: dict[int, int] | None) -> None:
@@ -176,8 +174,7 @@ class Workbench:
         for work in self.lines(peer, job):
             if not work.queued:
                 continue
-            for taken, guess_s in work.withdraw(wanted, term):
-                self.policy.charge(work, -guess_s * len(taken[1]))
+            for taken in work.withdraw(wanted, term):
                 self._end(peer, job, taken, state)
             self.serving.touch(work)
 
@@ -264,7 +261,7 @@ class Workbench:
         """The scheduler is gone for good: nobody wants what it gave us."""
         self.serving.drop_scheduler(peer.name)
         for work in peer.works.values():
-            for (term, ids, _), _ in work.withdraw(None):
+            for term, ids, _ in work.withdraw(None):
                 self.out.append(DropPayloads(peer.name, work.job, term, ids))
             self.serving.forget(work)
         for run in self._runs_of(peer):

@@ -111,6 +111,19 @@ def test_users_get_slot_time_by_their_weights() -> None:
     assert 19 <= users["a"] <= 22
 
 
+def test_what_only_waits_is_no_share_of_its_user() -> None:
+    room = Room(slots=1)
+    desk = Desk(room).described(1, user="much").described(2, user="little")
+    for task in range(1, 101):
+        desk.grant(task, job=1)
+    for task in range(1, 21):
+        desk.grant(task, job=2)
+    for _ in range(20):
+        room.end(1, took_s=0.5)
+    users = Counter(start.terms.user for start in room.started)
+    assert 9 <= users["much"] <= 12
+
+
 def test_the_newest_weight_of_a_user_counts() -> None:
     room = Room(slots=1)
     desk = Desk(room).described(1, user="a", weight=9.0).described(2, user="b")
