@@ -92,7 +92,7 @@ class Cluster:
         speeds: of machines, in turn: 2.0 does a task in half the time.
         schedulers: jobs go to them in turn.
         latency: of messages.
-        spec: what all jobs have in common but user and priority; it has one shape.
+        spec: what all jobs have in common but user, priority and weight; it has one shape.
         path_s: seconds from a job's arrival to its first start where nothing waits.
     """
 
@@ -111,8 +111,8 @@ class Cluster:
         self._latency = latency
         self._spec = spec
         self._path_s = path_s
-        #: (user, priority) -> the specification of its jobs.
-        self._specs: dict[tuple[str, int], JobSpec] = {}
+        #: (user, priority, weight) -> the specification of its jobs.
+        self._specs: dict[tuple[str, int, float], JobSpec] = {}
         self._slots = slots
         self._turn = 0
         #: Messages said that place tasks or tell of them.
@@ -160,11 +160,11 @@ class Cluster:
             agent.tick_at = float("inf")
 
     def _spec_of(self, job: SimJob) -> JobSpec:
-        key = (job.user, job.priority)
+        key = (job.user, job.priority, job.weight)
         spec = self._specs.get(key)
         if spec is None:
             shape = replace(self._spec.shapes[0], user=job.user, priority=job.priority)
-            spec = replace(self._spec, user=job.user, shapes=(shape,))
+            spec = replace(self._spec, user=job.user, weight=job.weight, shapes=(shape,))
             self._specs[key] = spec
         return spec
 

@@ -25,6 +25,8 @@ class SimJob:
     durations: list[float]
     user: str = ""
     priority: int = 0
+    #: Of its user.
+    weight: float = 1.0
     is_long: bool = False
     #: When its last outcome is known to its scheduler; < 0 = not yet.
     ended_at: float = -1.0
@@ -116,7 +118,7 @@ class Workload:
         durations = self._durations(rng, (number - 1) * self.tasks)
         if is_long:
             durations = [duration * self.long_factor for duration in durations]
-        return SimJob(number, at, durations, stream.user, stream.priority, is_long)
+        return SimJob(number, at, durations, stream.user, stream.priority, stream.weight, is_long)
 
     def _durations(self, rng: Random, taken: int) -> list[float]:
         tasks, mean_s = self.tasks, self.mean_s
