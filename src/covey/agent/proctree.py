@@ -19,6 +19,13 @@ _ROUNDS_MAX = 10
 _LOOK_S = 0.02
 #: A process that SIGKILL has not ended by then hangs in the kernel: nothing more can be done.
 _KILL_MAX_S = 5.0
+#: Longest that a process is waited for that is becoming another program, and how often it is looked
+#: at.
+_EXEC_MAX_S = 1.0
+_EXEC_LOOK_S = 0.001
+#: Fields of /proc/PID/stat as `_stat` counts them, and what is in the first (linux/sched.h).
+_FLAGS, _ENV_START, _ENV_END = 6, 47, 48
+_PF_EXITING, _PF_KTHREAD = 0x4, 0x200000
 
 
 class Process(NamedTuple):
@@ -84,8 +91,7 @@ def find_owned(owner: str) -> list[Process]:
             if os.stat(f"/proc/{pid}").st_uid != uid:
                 continue
             process = identify(pid)
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                is_owned = wanted in file.read().split(b"\0")
+            is_owned = wanted in _environment(pid).split(b"\0")
         except OSError:
             continue
         if process and is_owned:
@@ -131,6 +137,29 @@ def end_all(processes: Iterable[Process], grace_s: float) -> int:
 
 def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _environment(pid: int) -> bytes:
+    """As the kernel shows it. A process that is just becoming another program shows none, and is
+    waited for: whoever looks for what a dead agent left would overlook it.
+    """
+    until = time.monotonic() + _EXEC_MAX_S
+    while True:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            shown = file.read()
+        if shown or _has_no_environment(pid) or time.monotonic() > until:
+            return shown
+        time.sleep(_EXEC_LOOK_S)
+
+
+def _has_no_environment(pid: int) -> bool:
+    fields = _stat(pid)
+    if fields is None or len(fields) <= _ENV_END or fields[0] in (b"Z", b"X"):
+        return True
+    if int(fields[_FLAGS]) & (_PF_EXITING | _PF_KTHREAD):
+        return True
+    # Nowhere: it has got no memory yet as the new program.
+    return fields[_ENV_START] == fields[_ENV_END] != b"0"
 
 
 def _stat(pid: int) -> list[bytes] | None:

@@ -4,11 +4,15 @@ import os
 import subprocess
 import uuid
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from covey.agent import proctree
 from covey.testing.waiting import wait_until
+
+#: One in ten would come between two programs.
+LOOKS = 40
 
 
 @pytest.fixture
@@ -55,6 +59,19 @@ def test_orphans_are_found_by_their_owner_and_ended(
     assert proctree.kill_orphans(owner, 0.2) >= 3
     assert proctree.find_owned(owner) == []
     assert tree.wait(5) != 0
+
+
+def test_a_process_that_becomes_another_program_all_the_time_is_found_each_time(
+    owner: str, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    again.write_text(f"exec /bin/sh {again}\n")
+    with subprocess.Popen(["/bin/sh", again], env={"COVEY_OWNER": owner}) as process:
+        try:
+            looks = [[found.pid for found in proctree.find_owned(owner)] for _ in range(LOOKS)]
+        finally:
+            process.kill()
+    assert looks == [[process.pid]] * LOOKS
 
 
 def test_an_owner_that_is_only_the_beginning_of_another_finds_nothing(
