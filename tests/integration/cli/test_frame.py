@@ -12,9 +12,9 @@ from tests.integration.cli.command_line import CommandLine
 from covey._version import VERSION
 from covey.cli.tree import COMMANDS
 
-#: Processor time of `covey --help`: twice what design.md §12 grants on an idle machine, where
-#: bench/ measures it.
-HELP_CPU_MAX_S = 0.24
+#: Processor time of `covey --help`, as so many times that of Python alone on the same machine, fast
+#: or slow: twice what design.md §12 grants, and bench/ measures on an idle machine.
+HELP_CPU_MAX = 12
 
 
 def _cpu_of_children_s() -> float:
@@ -56,12 +56,15 @@ def test_help_lists_every_command_without_importing_any() -> None:
 
 def test_help_costs_no_more_than_its_budget(covey: CommandLine) -> None:
     costs: list[float] = []
+    bare: list[float] = []
     for _ in range(7):
         before = _cpu_of_children_s()
         assert covey("--help").code == 0
         costs.append(_cpu_of_children_s() - before)
+        subprocess.run([sys.executable, "-c", ""], env=covey.env, check=True)
+        bare.append(_cpu_of_children_s() - before - costs[-1])
     # The best of seven: other work on the machine is not what this budget is about.
-    assert min(costs) <= HELP_CPU_MAX_S
+    assert min(costs) <= HELP_CPU_MAX * min(bare), (costs, bare)
 
 
 def test_no_words_at_all_is_help(covey: CommandLine) -> None:
