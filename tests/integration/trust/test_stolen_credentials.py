@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.integration.trust.thief import SPACE, counted, forged, run, thief
+from tests.integration.trust.thief import SPACE, counted, forged, happens, run, thief
 
 from covey.bus.nats import NatsBus
 from covey.client.cluster import HEAD, ClusterFiles
@@ -86,7 +86,7 @@ async def test_a_machine_that_is_taken_down_takes_its_credential_with_it(lab: La
             await run(lab, "down", "local2")
             from_then_on = stolen.bus
             await _is_refused(lab, password)
-            assert not from_then_on.is_up
+            await happens(lambda: not from_then_on.is_up)
 
 
 async def _is_refused(lab: Lab, password: str) -> None:
