@@ -78,6 +78,8 @@ class Job:
         #: Some shape says where it may run; some shape takes no slot.
         self.is_constrained = False
         self.has_aside = False
+        #: Of its shapes, the lowest.
+        self.least_priority = 0
         for shape, terms in enumerate(spec.shapes, start=1):
             self.add_shape(shape, terms)
         self.held_back = Pending()
@@ -164,6 +166,8 @@ class Job:
     def add_shape(self, shape: int, terms: Shape) -> None:
         """One more shape; the same number again changes nothing."""
         if shape not in self.shapes:
+            least = min(self.least_priority, terms.priority) if self.shapes else terms.priority
+            self.least_priority = least
             self.shapes[shape] = terms
             self.pending[shape] = Pending()
             self.is_constrained |= bool(terms.machines or terms.labels or terms.avoid)

@@ -5,7 +5,7 @@ time, for all tasks that are pending then. Who does not answer within PROBE_MAX_
 lost, the agent is dead or slow) is taken last: what is known is enough.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -16,6 +16,7 @@ from covey.core.placement import Placed, PlacementPolicy
 from covey.core.reserving import Reserving
 from covey.core.roster import Peer, Roster
 from covey.core.timers import Timers
+from covey.model.job import Shape
 from covey.wire.messages import Load, Probe
 
 #: Seconds that a round waits for the answers to its probes; a round trip over the world is less.
@@ -66,11 +67,7 @@ class Probing:
         terms = job.shapes[shape]
         pool = pool_of(self._roster, terms)
         names = pool.names
-        out = len(job.running)
-        if is_constrained(terms):
-            # What runs where these tasks may not go does not keep them waiting.
-            out = sum(job.holdings[name].count for name in names if name in job.holdings)
-        most = policy.traits.ahead * pool.slots // terms.slots - out
+        most = policy.traits.ahead * pool.slots // terms.slots - _bound(job, terms, names)
         if terms.is_spread:
             names = [name for name in names if name not in job.holdings]
             most = min(most, len(names))
@@ -173,3 +170,20 @@ class Probing:
             costs[name] = known.get(name, mean) / max(1, peer.slots)
             loads[name] = peer.out * costs[name]
         return loads, costs
+
+
+def _bound(job: Job, terms: Shape, names: Sequence[str]) -> int:
+    """Tasks of the job that were granted to these agents, and keep others of a shape waiting."""
+    if terms.priority <= job.least_priority and not is_constrained(terms):
+        return len(job.running)
+    # What runs where these tasks may not go does not keep them waiting, nor what is less urgent.
+    holdings = [job.holdings[name] for name in names if name in job.holdings]
+    if terms.priority <= job.least_priority:
+        return sum(holding.count for holding in holdings)
+    shapes = job.shapes
+    return sum(
+        lease.left
+        for holding in holdings
+        for lease in holding.leases
+        if shapes[lease.shape].priority >= terms.priority
+    )

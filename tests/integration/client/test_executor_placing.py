@@ -111,6 +111,39 @@ def test_an_urgent_call_that_may_preempt_does_not_wait_for_others(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("policy", ["RANDOM", "LEAST_LOADED", "BATCH"])
+def test_an_urgent_call_that_is_bound_early_stops_one_that_runs_again(
+    lab: Lab, cluster: ClusterParts, policy: str
+) -> None:
+    gate, begun = lab.directory / "gate", lab.directory / "begun"
+
+    def held(number: int) -> int:
+        with begun.open("a") as file:
+            file.write(f"{number}\n")
+        while not gate.exists():
+            time.sleep(0.02)
+        return number
+
+    def starts() -> list[str]:
+        return begun.read_text().split() if begun.exists() else []
+
+    with covey.Executor(policy=policy) as executor:
+        # Many more than are bound ahead for three slots: these must not keep the urgent one out.
+        slow = [executor.submit(held, n) for n in range(1000)]
+        urgent = executor.with_options(priority=5, preempt=True)
+        try:
+            wait_until(lambda: len(starts()) == 3, describe=starts, timeout_s=60)
+            assert urgent.submit(machine).result(60).startswith("local")
+            # The slot that it took is free again: a call that waited there begins.
+            wait_until(lambda: len(starts()) == 4, describe=starts, timeout_s=60)
+        finally:
+            gate.touch()
+        assert [future.result(120) for future in slow] == list(range(1000))
+        # One was stopped and began twice; its start did not count, for there are no retries.
+        assert len(starts()) == 1001
+
+
+@pytest.mark.timeout(300)
 def test_a_spread_view_runs_one_call_at_once_on_each_machine(lab: Lab) -> None:
     inside = lab.directory / "inside"
     inside.mkdir()

@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.core.office import RETURNED, Agent, Office
+from tests.unit.core.office import OK, RETURNED, Agent, Office
 
 from covey.core.events import Added, AgentDied, AgentDraining, AgentKnown, Opened, Sealed
 from covey.core.probing import PROBE_MAX_S
-from covey.model.job import JobSpec, Shape
+from covey.model.job import JobSpec, RetryPolicy, Shape
 from covey.model.policy import BATCH, CHOOSE_TWO, JSQ, LEAST_LOADED, RANDOM
 from covey.wire import messages as m
 
@@ -158,6 +158,33 @@ def test_early_bound_tasks_per_slot_have_a_limit() -> None:
     assert len(agent.granted()) == 256
     office.finish(agent, agent.granted()[:100])
     assert len(agent.granted()) == 356
+
+
+@pytest.mark.parametrize("policy", [RANDOM, LEAST_LOADED])
+def test_what_is_less_urgent_keeps_no_urgent_task_of_the_job_from_being_bound(policy: str) -> None:
+    office = Office()
+    agent = office.agent()
+    shapes = (Shape(), Shape(priority=5, may_preempt=True))
+    office.job(2000, is_sealed=False, shapes=shapes, policy=policy)
+    bound = len(agent.granted())
+    assert bound < 2000
+    office.tell(Added(1, 2, 2001, 2))
+    assert agent.granted()[bound:] == [2001, 2002]
+    # Of the urgent ones, too, no more is bound ahead than of any.
+    office.tell(Added(1, 2, 2003, 2000))
+    assert len(agent.granted()) == 2 * bound
+
+
+def test_a_task_that_was_preempted_is_placed_again_and_its_start_does_not_count() -> None:
+    office = Office()
+    agent = office.agent()
+    office.job(1, policy=RANDOM, retry=RetryPolicy(starts_max=1, crash_limit=1))
+    for n in range(1, 8):
+        assert len(agent.granted()) == n
+        office.finish(agent, [1], RETURNED, n=n)
+    assert not office.outcomes()
+    office.finish(agent, [1], n=8)
+    assert office.outcomes() == {1: OK}
 
 
 # ---------------------------------------------------------------- late binding as in the paper
