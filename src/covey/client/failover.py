@@ -7,7 +7,7 @@ numbered here once, and as tasks in each handover.
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from covey.client.calls import result_of
@@ -109,7 +109,7 @@ class Failover:
 
     # ------------------------------------------------------------ calls
 
-    def submit(self, entries: list[Entry]) -> None:
+    def submit(self, entries: Iterable[Entry]) -> None:
         """Have these calls run."""
         ids: list[int] = []
         for entry in entries:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,16 +135,18 @@ class Feed:
         #: The root process; None = the agents of a cluster run the tasks.
         self.root: PrivateRoot | None = None
 
-    def take(self, come_again: Callable[[], object]) -> list[Entry]:
+    def take(self, come_again: Callable[[], object]) -> Iterator[Entry]:
         """What was submitted, as much as one turn of the loop may take; on the loop.
 
-        come_again: has the loop take another turn soon; called if there is more.
+        One by one: each call is let go of before the next is taken.
+
+        come_again: has the loop take another turn soon; called at the end, if there is more.
         """
         queue = self.queue
         # Before the first is taken: whoever submits from now on wakes the loop again.
         self.is_woken = False
-        entries = [queue.popleft() for _ in range(min(SUBMIT_MAX, len(queue)))]
+        for _ in range(min(SUBMIT_MAX, len(queue))):
+            yield queue.popleft()
         if queue and not self.is_woken:
             self.is_woken = True
             come_again()
-        return entries
