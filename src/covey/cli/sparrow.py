@@ -65,14 +65,12 @@ covey sparrow BATCH+LATE_BINDING 500 10 0.1 --users high:1:1:0.25,low:1:0:1.75
 @click.option("--cancellation/--no-cancellation", default=True, help="Take back what is left over.")
 @click.option("--multi-get", is_flag=True, help="Claim several tasks at once, as covey map does.")
 @click.option(
-    "--schedulers", default="1", metavar="N|NAMES", help="So many at once (default 1); see above."
+    "--schedulers", default="1", metavar="N|NAMES", help="So many (default 1), or s1,s2; see above."
 )
 @click.option("--save-trace", type=Path, metavar="FILE", help="Write the draw.")
 @click.option("--trace", type=Path, metavar="FILE", help="Use a draw that was written.")
 @click.option("--plot", type=Path, metavar="FILE.svg", help="Draw the response times.")
-@click.option(
-    "--phases", type=Path, metavar="FILE", help="Write when the steps of each task were, for trace."
-)
+@click.option("--phases", type=Path, metavar="FILE", help="Write the steps of tasks, for trace.")
 def sparrow(call: Call, **words: Any) -> None:
     r"""Run JOBS jobs of TASKS tasks that last DURATION seconds, placed by METHOD.
 
@@ -89,12 +87,10 @@ def sparrow(call: Call, **words: Any) -> None:
     times beside those of an ideal cluster of as many slots that knows everything and whose
     messages take no time. --machines and --slots start virtual machines of its own; without
     them, the cluster that is up is used. The policies run as in the paper: one task per
-    claim, nothing granted on credit, unless --multi-get is given. A larger priority goes
-    first.
+    claim, nothing granted on credit, unless --multi-get is given. A larger priority goes first.
 
-    --schedulers N runs as many of its own, none knowing of the others. --schedulers s1,s2 submits
-    to running ones (covey scheduler --name s1) of the cluster that is up. Either way jobs are dealt
-    out to them in turn; those of a named one that dies go on at the next of the list.
+    Jobs are dealt out in turn to N --schedulers of its own, none knowing of the others, or to
+    running ones by name (covey scheduler --name s1); if one of these dies, they go on at the next.
     """
     order = order_of(words)
     # Late: a wrong command line need not wait for what a run takes.
