@@ -72,8 +72,9 @@ def test_close_ends_everything_and_the_zygote(agent: Agent) -> None:
     assert agent.process.stdin is not None
     agent.process.stdin.close()
     assert agent.read() == "closed"
-    assert not agent.left() or agent.left() == [agent.process.pid]
-    assert agent.process.wait(10) == 0
+    # What was killed may have to wait for the processor before it is gone.
+    wait_until(lambda: agent.left() in ([], [agent.process.pid]), describe=agent.left)
+    assert agent.process.wait(60) == 0
 
 
 def test_an_agent_that_was_stopped_goes_on_where_it_was(agent: Agent) -> None:

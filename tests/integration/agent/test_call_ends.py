@@ -14,6 +14,8 @@ from covey.testing.waiting import happens
 
 CRASHED, RETURNED = OutcomeState.CRASHED, OutcomeState.RETURNED
 CANCELLED, TIMED_OUT = OutcomeState.CANCELLED, OutcomeState.TIMED_OUT
+#: How often others may have the processor in the moment that is measured.
+TRIES = 40
 
 
 def die_at(task: int, this: int, how: str) -> int:
@@ -52,7 +54,7 @@ async def test_a_context_that_kills_the_child_is_blamed_on_the_first_task(rig: R
 async def test_a_killed_slot_is_back_at_once(rig: Rig) -> None:
     await rig.slots.start_all()
     best = 1.0
-    for _ in range(10):
+    for _ in range(TRIES):
         done = rig.start(function(time.sleep), [call(30)])
         await happens(lambda: rig.slots.marked_task(1) and rig.slots.read_pid(1))
         os.kill(rig.slots.read_pid(1), signal.SIGKILL)
@@ -60,7 +62,9 @@ async def test_a_killed_slot_is_back_at_once(rig: Rig) -> None:
         await rig.over(done)
         await rig.run(function(int))
         best = min(best, time.monotonic() - began)
-    # The claim is 20 ms; this is the guard of ten times that, for machines that are shared.
+        # The claim is 20 ms; this is the guard of ten times that, for machines that are shared.
+        if best < 0.2:
+            break
     assert best < 0.2, best
 
 
