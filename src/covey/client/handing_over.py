@@ -29,8 +29,9 @@ PUT_BYTES = MESSAGE_MAX_BYTES // 2
 
 #: Times that large arguments are put, when the scheduler forgot them before it got the calls.
 PUTS_MAX = 3
-#: Jobs that one probe asks after; of very many, one in WATCHED_PART.
+#: Jobs that one probe asks after, at least. (An Executor has one or two.)
 WATCHED_MIN = 16
+#: … and of very many jobs, one in so many: the scheduler hears of each in a few seconds.
 WATCHED_PART = 100
 
 #: Hears which calls the scheduler does not accept, and why.
