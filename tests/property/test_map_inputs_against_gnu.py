@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_inputs import Inputs
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.inputs import Inputs
 
 PARALLEL = shutil.which("parallel")
 pytestmark = pytest.mark.skipif(PARALLEL is None, reason="GNU parallel is not installed")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
-from covey.cli.map_grammar import parse_map
+from covey.cli.map.grammar import parse_map
 from covey.errors import DecodeError, UsageError
 from covey.model.template import Template
 from covey.scheduler.rows import OutcomeRow

@@ -9,8 +9,8 @@ import click
 from covey.cli.call import Call, command
 from covey.cli.commandline import Commands, TaskText
 from covey.cli.follow import OutputPrinter, follow, live_output, stderr_of
-from covey.cli.map_joblog import HEADER, joblog_line
-from covey.cli.map_rows import Logged, logged
+from covey.cli.map.joblog import HEADER, joblog_line
+from covey.cli.map.rows import Logged, logged
 from covey.cli.offer import job_numbers
 from covey.cli.output import print_json_rows, text_or_base64
 from covey.cli.select import Selector, parse_selector, parse_target

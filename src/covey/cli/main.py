@@ -129,7 +129,7 @@ def _program(module: str, name: str, words: list[str]) -> int:
 
 
 def _run_map(argv: list[str]) -> int:
-    found = importlib.import_module("covey.cli.map").run_map
+    found = importlib.import_module("covey.cli.map.command").run_map
     return cast(Callable[[list[str]], int], found)(argv)
 
 

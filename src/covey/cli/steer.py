@@ -210,7 +210,7 @@ def resume(call: Call, job: str) -> int:
         )
     if row.run is None:
         raise not_up(settings)
-    from covey.cli.map import resume_run
+    from covey.cli.map.command import resume_run
 
     return resume_run(settings, row.job, as_json=call.as_json)
 

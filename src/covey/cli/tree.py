@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 #: Name -> where it is. The order is the order of `covey --help`.
 COMMANDS: dict[str, Entry] = {
-    "map": Entry("Work", "covey.cli.map", "", "Run a command for each item of a list."),
+    "map": Entry("Work", "covey.cli.map.command", "", "Run a command for each item of a list."),
     "run": Entry("Work", "covey.cli.run", "run", "Run a command or script on every machine."),
     "exec": Entry("Work", "covey.cli.exec", "exec_", "Run a command on one machine, as if here."),
     "mkdir": Entry("Work", "covey.cli.mkdir", "mkdir", "Make a directory on every machine."),
@@ -90,7 +90,7 @@ class RawCommand(click.Command):
         """Options of map that begin with what was typed; else file names."""
         if not incomplete.startswith("-"):
             return [CompletionItem(incomplete, type="file")]
-        options = importlib.import_module("covey.cli.map_options")
+        options = importlib.import_module("covey.cli.map.options")
         names = sorted({*options.FLAGS, *options.VALUES})
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

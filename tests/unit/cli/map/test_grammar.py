@@ -2,11 +2,11 @@
 
 import pytest
 
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_help import HELP
-from covey.cli.map_options import FLAGS, REFUSED, VALUES
-from covey.cli.map_plan import MapPlan, Source
-from covey.cli.map_values import SLOTS_MAX, Relative
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.help import HELP
+from covey.cli.map.options import FLAGS, REFUSED, VALUES
+from covey.cli.map.plan import MapPlan, Source
+from covey.cli.map.values import SLOTS_MAX, Relative
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_joblog import HEADER, JoblogWriter, joblog_line, read_joblog
-from covey.cli.map_rows import Logged
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.joblog import HEADER, JoblogWriter, joblog_line, read_joblog
+from covey.cli.map.rows import Logged
 from covey.errors import UsageError
 
 

@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 
-from covey.cli.map_ending import INTERRUPTED, Ending, exit_code, halt_line, interrupted_lines
-from covey.cli.map_inputs import Input
-from covey.cli.map_joblog import JoblogWriter
-from covey.cli.map_output import Printer
-from covey.cli.map_plan import MapPlan
-from covey.cli.map_progress import Counts, Progress, summary
-from covey.cli.map_results import Results
+from covey.cli.map.ending import INTERRUPTED, Ending, exit_code, halt_line, interrupted_lines
+from covey.cli.map.inputs import Input
+from covey.cli.map.joblog import JoblogWriter
+from covey.cli.map.output import Printer
+from covey.cli.map.plan import MapPlan
+from covey.cli.map.progress import Counts, Progress, summary
+from covey.cli.map.results import Results
 from covey.client.head_job import WAITS
 from covey.client.jobs import DurableJob, feed, outcomes
 from covey.client.private_job import PrivateJob

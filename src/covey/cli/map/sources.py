@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Protocol
 
-from covey.cli.map_plan import MapPlan, Source
+from covey.cli.map.plan import MapPlan, Source
 from covey.errors import UsageError
 
 #: Bytes read at a time from an input file.

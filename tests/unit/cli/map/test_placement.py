@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from covey.cli.map_grammar import parse_map
+from covey.cli.map.grammar import parse_map
 from covey.cli.placed import placement_of, placement_value, priority_of
 from covey.errors import UsageError
 from covey.model.job import JobSpec, Shape

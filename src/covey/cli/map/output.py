@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, NamedTuple, cast
 
-from covey.cli.map_joblog import JoblogWriter
-from covey.cli.map_plan import MapPlan
-from covey.cli.map_results import Results
-from covey.cli.map_rows import Logged, logged
+from covey.cli.map.joblog import JoblogWriter
+from covey.cli.map.plan import MapPlan
+from covey.cli.map.results import Results
+from covey.cli.map.rows import Logged, logged
 from covey.cli.output import SCHEMA, text_or_base64
 from covey.model.task import OutcomeState
 from covey.model.template import Template

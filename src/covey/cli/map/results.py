@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from covey.cli.map_plan import MapPlan
-from covey.cli.map_rows import Logged
+from covey.cli.map.plan import MapPlan
+from covey.cli.map.rows import Logged
 from covey.errors import FileError, UsageError
 from covey.model.template import Template
 

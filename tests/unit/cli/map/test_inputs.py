@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_inputs import Input, Inputs, waiting_hint
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.inputs import Input, Inputs, waiting_hint
 from covey.errors import UsageError
 from covey.model.context import decode_command
 from covey.model.template import Template

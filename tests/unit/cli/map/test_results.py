@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_results import open_results
-from covey.cli.map_rows import Logged
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.results import open_results
+from covey.cli.map.rows import Logged
 from covey.errors import FileError, UsageError
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from covey.cli.map_values import Relative, slots_of
+from covey.cli.map.values import Relative, slots_of
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy, JobSpec, RetryPolicy, Shape
 from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
@@ -177,7 +177,7 @@ class MapPlan:
         Args:
             names: the columns that --header : found (`Inputs.names`).
             functions: exported shell functions; None = only a shell may run the command
-                (see `map_shell.shell_of`).
+                (see `shell.shell_of`).
 
         Raises:
             UsageError: a replacement string that covey does not know.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covey.bus.loop import run_loop
-from covey.cli.map_inputs import Input
-from covey.cli.map_joblog import JoblogWriter
-from covey.cli.map_plan import MapPlan
-from covey.cli.map_results import Results, open_results
-from covey.cli.map_run import MapRun
+from covey.cli.map.inputs import Input
+from covey.cli.map.joblog import JoblogWriter
+from covey.cli.map.plan import MapPlan
+from covey.cli.map.results import Results, open_results
+from covey.cli.map.run import MapRun
 from covey.client.head_job import HeadJob
 from covey.client.jobs import DurableJob, JobOrder
 from covey.client.launch import Launch

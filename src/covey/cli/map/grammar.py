@@ -15,9 +15,9 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from covey.cli import map_values as read
-from covey.cli.map_options import ELSEWHERE, FLAGS, REFUSED, REPEATED, VALUES
-from covey.cli.map_plan import MapPlan, Source
+from covey.cli.map import values as read
+from covey.cli.map.options import ELSEWHERE, FLAGS, REFUSED, REPEATED, VALUES
+from covey.cli.map.plan import MapPlan, Source
 from covey.errors import UsageError
 from covey.model.knobs import check_knobs, policy_named, probe_ratio_of
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from covey.cli import map_output
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_joblog import JoblogWriter
-from covey.cli.map_output import Outlets, Printer, tagged
-from covey.cli.map_results import open_results
+from covey.cli.map import output as map_output
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.joblog import JoblogWriter
+from covey.cli.map.output import Outlets, Printer, tagged
+from covey.cli.map.results import open_results
 from covey.model.context import encode_command
 from covey.model.task import OutcomeState
 from covey.scheduler.rows import OutcomeRow

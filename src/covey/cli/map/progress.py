@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from covey.cli.duration import duration
-from covey.cli.map_plan import MapPlan
+from covey.cli.map.plan import MapPlan
 from covey.cli.output import counted
 
 #: Seconds between two drawings of the bar, and between two lines where there is no terminal.

@@ -2,8 +2,8 @@
 
 import io
 
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_progress import Counts, Progress, summary, where_text
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.progress import Counts, Progress, summary, where_text
 
 
 class Terminal(io.StringIO):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from covey.cli.map_ending import Ending, command_line, exit_code, halt_line
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_shell import shell_of
+from covey.cli.map.ending import Ending, command_line, exit_code, halt_line
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.shell import shell_of
 
 
 @pytest.mark.parametrize(

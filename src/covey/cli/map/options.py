@@ -1,6 +1,6 @@
 """Every option that `covey map` knows, and every one of GNU parallel's that it does not have.
 
-Pure tables: `map_grammar` reads the command line by them, `map_help` says what they mean.
+Pure tables: `grammar` reads the command line by them, `help` says what they mean.
 """
 
 #: Options without a value: spelling -> field of `MapPlan`.

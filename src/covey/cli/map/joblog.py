@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from covey.cli.map_plan import MapPlan
-from covey.cli.map_rows import Logged
+from covey.cli.map.plan import MapPlan
+from covey.cli.map.rows import Logged
 from covey.errors import FileError, UsageError
 
 HEADER = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n"

@@ -11,8 +11,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple
 
-from covey.cli.map_plan import MapPlan
-from covey.cli.map_sources import (
+from covey.cli.map.plan import MapPlan
+from covey.cli.map.sources import (
     READ_BYTES,
     Readable,
     Record,

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, cast
 
 from covey.agent.cpus import default_slots
 from covey.agent.here import this_computer
-from covey.cli.map_ending import (
+from covey.cli.map.ending import (
     Ending,
     command_line,
     exit_code,
 )
-from covey.cli.map_grammar import parse_map
-from covey.cli.map_help import HELP
-from covey.cli.map_inputs import Input, Inputs, waiting_hint
-from covey.cli.map_joblog import Joblog, JoblogWriter, appends, read_joblog
-from covey.cli.map_plan import MapPlan
-from covey.cli.map_results import Results, open_results
-from covey.cli.map_shell import shell_of
+from covey.cli.map.grammar import parse_map
+from covey.cli.map.help import HELP
+from covey.cli.map.inputs import Input, Inputs, waiting_hint
+from covey.cli.map.joblog import Joblog, JoblogWriter, appends, read_joblog
+from covey.cli.map.plan import MapPlan
+from covey.cli.map.results import Results, open_results
+from covey.cli.map.shell import shell_of
 from covey.client.launch import Launch, SlotCount
 from covey.client.reach import is_up
 from covey.client.users import user_of_call
@@ -99,7 +99,7 @@ def resume_run(settings: Settings, job: int, *, as_json: bool) -> int:
         )
         is_all_there = True
     launch = Launch.take_up(settings, SlotCount(slots, "as before"), job)
-    from covey.cli.map_start import go_on
+    from covey.cli.map.start import go_on
 
     if is_all_there:
         return go_on(launch, plan, None)
@@ -164,7 +164,7 @@ class _Call:
             self._check_here()
             launch = Launch.begin(self._settings, self._slots())
         # Imported while the root process starts.
-        from covey.cli.map_start import Start, go
+        from covey.cli.map.start import Start, go
 
         start = Start(self._plan, self._template, joblog, results, ends_with_call)
         return go(self._settings, launch, self._order(), start, every)

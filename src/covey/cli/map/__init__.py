@@ -1,0 +1,1 @@
+"""`covey map`, from its command line to its exit status."""
