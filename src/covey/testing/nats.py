@@ -5,7 +5,7 @@ import secrets
 import signal
 import subprocess
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,3 +105,36 @@ def running_server(
             yield server
         finally:
             server.process.stop()
+
+
+@contextmanager
+def foreign_server(directory: Path, config: str) -> Generator[int]:
+    """The port of a server as somebody else runs it, with lines of configuration of their own.
+
+    Raises:
+        ServerMissing: there is no binary here.
+    """
+    path = directory / "foreign.conf"
+    path.write_text(f'listen: "127.0.0.1:-1"\n{config}')
+    with subprocess.Popen(
+        [find_server(read_settings().nats_server), "-c", path],
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield _port_announced(process.stderr or ())
+        finally:
+            process.terminate()
+
+
+def _port_announced(lines: Iterable[str]) -> int:
+    port = 0
+    for line in lines:
+        if "Listening for client connections on" in line:
+            port = int(line.rpartition(":")[2])
+        if "Server is ready" in line:
+            break
+    assert port, "it did not start"
+    return port

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from covey.bus.binary import find_server
 from covey.bus.nats import NatsBus
 from covey.errors import BusUnavailable
-from covey.testing.nats import TestServer, running_server
+from covey.testing.nats import TestServer, foreign_server
 from covey.testing.waiting import happens
 
 #: Some user that is not us.
@@ -103,27 +102,12 @@ def certificates(tmp_path: Path) -> Path:
 @pytest.fixture
 def tls_port(certificates: Path) -> Generator[int]:
     """A server that insists on TLS, as somebody else may run one."""
-    with running_server() as plain:
-        port = plain.process.port
-    config = certificates / "tls.conf"
-    config.write_text(
-        f'listen: "127.0.0.1:{port}"\n'
+    config = (
         'authorization { user: "me", password: "p@ss" }\n'
         'tls { cert_file: "cert.pem", key_file: "key.pem" }\n'
     )
-    with subprocess.Popen(
-        [str(find_server()), "-c", str(config)],
-        cwd=certificates,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stderr is not None
-        for line in server.stderr:
-            if "Server is ready" in line:
-                break
+    with foreign_server(certificates, config) as port:
         yield port
-        server.terminate()
 
 
 @pytest.mark.parametrize("scheme", ["tls", "nats"])

@@ -9,6 +9,7 @@ import pytest
 from covey.bus.config import ACCOUNT_USER
 from covey.client.cluster import ClusterFiles
 from covey.testing.cluster import Lab
+from covey.testing.programs import free_port
 from covey.testing.sshd import fleet
 
 pytestmark = [
@@ -17,15 +18,10 @@ pytestmark = [
 ]
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_agents_and_clients_speak_tls_to_the_pinned_authority_and_there_is_no_tunnel(
     lab: Lab,
 ) -> None:
-    port = _free_port()
+    port = free_port()
     (lab.directory / "covey.toml").write_text(f'[bus]\nlisten = "tls://127.0.0.1:{port}"\n')
     with fleet(1) as machines:
         lab.env |= machines.env

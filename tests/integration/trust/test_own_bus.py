@@ -1,18 +1,16 @@
 """A bus that the user runs, with one credential for all: that is said, and grants are signed."""
 
 import asyncio
-import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from tests.integration.trust.thief import NO_KEY
 
-from covey.bus.binary import find_server
 from covey.bus.nats import NatsBus
 from covey.client.cluster import HEAD, ClusterFiles
 from covey.testing.cluster import Lab
-from covey.testing.nats import running_server
+from covey.testing.nats import foreign_server
 from covey.testing.waiting import wait_until
 from covey.wire.codec import encode
 from covey.wire.messages import Frame, Grant, Hello
@@ -27,20 +25,8 @@ SENTENCE = "subject permissions are off"
 @pytest.fixture
 def url(tmp_path: Path) -> Generator[str]:
     """A server as somebody may run one: one user, no permissions."""
-    with running_server() as plain:
-        port = plain.process.port
-    config = tmp_path / "own.conf"
-    config.write_text(
-        f'listen: "127.0.0.1:{port}"\nauthorization {{ user: "me", password: "mine" }}\n'
-    )
-    command = [str(find_server()), "-c", str(config)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        for line in server.stderr:
-            if "Server is ready" in line:
-                break
+    with foreign_server(tmp_path, 'authorization { user: "me", password: "mine" }\n') as port:
         yield f"nats://me:mine@127.0.0.1:{port}"
-        server.terminate()
 
 
 def test_status_and_doctor_say_so_and_forged_grants_are_not_obeyed(lab: Lab, url: str) -> None:

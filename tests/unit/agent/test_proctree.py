@@ -34,7 +34,8 @@ def tree(owner: str) -> Generator[subprocess.Popen[bytes]]:
 def test_descendants_are_found_whatever_their_session(tree: subprocess.Popen[bytes]) -> None:
     assert tree.pid in proctree.children(os.getpid())
     assert len(proctree.children(tree.pid)) == 2
-    assert len(proctree.descendants(tree.pid)) >= 3
+    # The inner shell has a child now and then.
+    wait_until(lambda: len(proctree.descendants(tree.pid)) >= 3)
 
 
 def test_without_the_files_of_the_kernel_parents_are_asked(
@@ -58,7 +59,7 @@ def test_orphans_are_found_by_their_owner_and_ended(
     assert tree.pid in [p.pid for p in proctree.find_owned(owner)]
     assert proctree.kill_orphans(owner, 0.2) >= 3
     assert proctree.find_owned(owner) == []
-    assert tree.wait(5) != 0
+    assert tree.wait(60) != 0
 
 
 def test_a_process_that_becomes_another_program_all_the_time_is_found_each_time(

@@ -52,7 +52,9 @@ def test_more_hung_machines_than_places_delay_nobody() -> None:
     assert all(isinstance(r, ConnectFailed) for r in results[: len(hung)])
 
 
-def test_few_begin_at_once_at_one_address() -> None:
+def test_few_begin_at_once_at_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    # None is so slow that it is no longer counted, however long we may have no processor.
+    monkeypatch.setattr(fanout, "SLOW_AFTER_S", GUARD_S)
     lock, now, most = threading.Lock(), Counter[str](), Counter[str]()
     are_many = threading.Event()
 
@@ -62,7 +64,7 @@ def test_few_begin_at_once_at_one_address() -> None:
             most[item[0]] = max(most[item[0]], now[item[0]])
             if sum(now.values()) >= fanout.AT_ONCE_MIN:
                 are_many.set()
-        are_many.wait(fanout.SLOW_AFTER_S / 3)
+        are_many.wait(0.5)
         with lock:
             now[item[0]] -= 1
 
