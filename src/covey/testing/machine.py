@@ -180,10 +180,12 @@ class Machine:
 
     def files(self) -> list[str]:
         """`find`: every path below its home and its /tmp, relative to the machine."""
+        # Not rglob: a directory may go while it is looked into.
         return sorted(
-            os.path.relpath(path, self.directory)
+            os.path.relpath(os.path.join(at, name), self.directory)
             for below in (self.home, self.tmp)
-            for path in below.rglob("*")
+            for at, directories, files in os.walk(below)
+            for name in (*directories, *files)
         )
 
     def set_pythons(self, *versions: str) -> None:
