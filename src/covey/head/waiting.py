@@ -18,6 +18,8 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.03
 #: An agent that was started and is not heard of by then is told as a failure.
 READY_MAX_S = 30.0
+#: A machine that fell silent may still run what it has, and is waited for as long as this.
+SILENT_MAX_S = 30.0
 
 
 class HeadWatch:
@@ -97,14 +99,21 @@ class HeadWatch:
             self._waiting.discard(name)
 
     def await_idle(self, name: str) -> None:
-        """Return when nothing runs there any more, or it is not in session."""
+        """Return when nothing runs there any more, or it is gone: a silent one may come back."""
         with self._lock:
             # What was looked up before the machine was drained counts no longer.
             self._looked_at = -math.inf
+        silent_since: float | None = None
         while True:
-            known = self.state(name)
-            if not is_ready(known, "") or not known.get("busy"):
+            known, now = self.state(name), time.monotonic()
+            if known.get("state") == AgentState.UNREACHABLE:
+                silent_since = now if silent_since is None else silent_since
+                if now > silent_since + SILENT_MAX_S:
+                    return
+            elif not is_ready(known, "") or not known.get("busy"):
                 return
+            else:
+                silent_since = None
             time.sleep(LOOK_EVERY_S)
 
 
