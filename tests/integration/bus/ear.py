@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from covey.bus.nats import NatsBus
 from covey.testing.nats import CLUSTER, TestServer
+from covey.testing.waiting import WAIT_MAX_S
 from covey.wire.subjects import inbox_of_agent, inbox_of_scheduler, to_agent, to_scheduler
 
 
@@ -33,6 +34,12 @@ class Ear:
     def on_link(self, is_up: bool) -> None:
         self.links.append(is_up)
         self.log.append(is_up)
+
+    async def await_audible(self) -> None:
+        """Return when what others say reaches us. After a reconnect the link is up, and they may be
+        quicker than our subscription.
+        """
+        await self.bus.flush(WAIT_MAX_S)
 
     def say(self, to: str, data: bytes) -> bool:
         """Publish to the agent or, from an agent, to the scheduler of this name."""

@@ -178,6 +178,7 @@ async def test_p3_what_was_unsent_when_the_link_broke_is_never_sent(
     assert not head.say("a1", b"ghost")
     server.start_again()
     await happens(lambda: head.links == agent.links == [False, True])
+    await agent.await_audible()
     head.say("a1", b"fresh")
     await happens(lambda: agent.heard)
     await agent.bus.flush(5)
@@ -197,6 +198,7 @@ async def test_p5_an_error_of_the_server_costs_us_one_reconnect(head: Ear, agent
     assert head.bus._conn is not None  # pyright: ignore[reportPrivateUsage]
     head.bus._conn._stream.write(b"BOGUS\r\n")  # pyright: ignore[reportPrivateUsage]
     await happens(lambda: head.links == [False, True], describe=lambda: head.links)
+    await head.await_audible()
     agent.say("head", b"hello?")
     await happens(lambda: head.heard == [("a1", b"hello?")])
 

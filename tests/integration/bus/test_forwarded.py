@@ -99,6 +99,7 @@ async def test_a_lost_tunnel_is_replaced_at_once_however_long_it_was_away(
     await happens(lambda: agent.links == [False])
     async with tunnel(ends / "bus-2.sock", server.process.port):
         await happens(lambda: agent.links == [False, True])
+        await agent.await_audible()
         await _hears(head, agent, b"again")
         assert not (ends / "bus-1.sock").exists()
         await waiting.__aexit__(None, None, None)

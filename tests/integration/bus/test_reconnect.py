@@ -20,6 +20,8 @@ async def _both_up(head: Ear, agent: Ear) -> None:
         lambda: all(ear.links[-1:] == [True] for ear in ears),
         describe=lambda: [ear.links for ear in ears],
     )
+    for ear in ears:
+        await ear.await_audible()
 
 
 async def test_a_killed_and_restarted_server_is_found_again(
