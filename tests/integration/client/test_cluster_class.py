@@ -20,6 +20,7 @@ from covey.errors import (
 )
 from covey.testing import faults
 from covey.testing.cluster import Lab
+from covey.testing.waiting import wait_until
 
 NAMES = ["local1", "local2"]
 
@@ -47,6 +48,7 @@ def cluster(home: Path) -> Cluster:
 
 
 def test_status_has_a_frozen_value_for_each_machine(cluster: Cluster):
+    wait_until(lambda: all(one.is_ready for one in cluster.status().values()))
     status = cluster.status()
     assert cluster.is_up
     assert list(status) == NAMES

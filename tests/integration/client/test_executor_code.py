@@ -73,6 +73,8 @@ def test_the_interpreter_waits_for_what_was_submitted(tmp_path: Path) -> None:
         def say(line):
             os.write(1, f'{line}\\n'.encode())
         def slow(n):
+            while not os.path.exists('main-ends'):
+                time.sleep(0.01)
             time.sleep(0.3)
             say(f'ended {n}')
         def go():
@@ -80,7 +82,8 @@ def test_the_interpreter_waits_for_what_was_submitted(tmp_path: Path) -> None:
             for n in range(3):
                 ex.submit(slow, n).add_done_callback(lambda f: say('told'))
         go()
-        print('main ends', flush=True)
+        say('main ends')
+        open('main-ends', 'w').close()
     """
     said = script(tmp_path, textwrap.dedent(text)).splitlines()
     assert said[0] == "main ends"

@@ -18,6 +18,9 @@ from covey.agent.proctree import identify
 from covey.errors import ResultTooLarge, TaskCrashed, TaskFailed, TaskTimeout, Unpicklable
 from covey.testing.waiting import wait_until
 
+#: How often others may have the processor in the moment that is measured.
+TRIES = 40
+
 
 class TwoWords(Exception):
     """It pickles, and cannot be made again."""
@@ -113,7 +116,7 @@ def test_a_task_over_its_time_is_killed_and_its_slot_is_free(ex: covey.Executor)
 
 
 def test_the_limit_counts_for_each_call_of_a_map(ex: covey.Executor) -> None:
-    results = ex.with_options(time_limit=2).map(time.sleep, [0.001] * 200 + [60])
+    results = ex.with_options(time_limit=4).map(time.sleep, [0.001] * 200 + [60])
     assert [next(results) for _ in range(200)] == [None] * 200
     with pytest.raises(TaskTimeout):
         next(results)
@@ -151,7 +154,7 @@ def test_cancel_reaches_a_task_that_sleeps_in_c_and_ignores_signals(ex: covey.Ex
 
 def test_the_slot_of_a_cancelled_task_is_free_at_once(ex: covey.Executor) -> None:
     best = 60.0
-    for _ in range(10):
+    for _ in range(TRIES):
         both = [ex.submit(time.sleep, 60) for _ in range(2)]
         wait_until(lambda both=both: all(future.running() for future in both))
         begun = time.monotonic()
@@ -159,7 +162,9 @@ def test_the_slot_of_a_cancelled_task_is_free_at_once(ex: covey.Executor) -> Non
             future.cancel()
         assert ex.submit(abs, -1).result() == 1
         best = min(best, time.monotonic() - begun)
-    # The claim is 20 ms, 3 on an idle machine; this is the guard of ten times that.
+        # The claim is 20 ms, 3 on an idle machine; this is the guard of ten times that.
+        if best < 0.2:
+            break
     assert best < 0.2, best
 
 

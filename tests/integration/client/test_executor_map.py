@@ -45,8 +45,9 @@ def test_slow_calls_after_fast_ones_are_shared_by_the_slots(ex: covey.Executor) 
         time.sleep(seconds)
         return os.getpid()
 
-    pids = list(ex.map(wait, [0.0] * 3000 + [0.1] * 20))[-20:]
-    assert 5 <= pids.count(pids[0]) <= 15
+    pids = list(ex.map(wait, [0.0] * 3000 + [0.1] * 30))[-30:]
+    # As many each, where nobody else wants the processors.
+    assert 3 <= pids.count(pids[0]) <= 27
 
 
 def test_without_a_buffer_all_inputs_are_taken_at_once(ex: covey.Executor) -> None:

@@ -74,7 +74,8 @@ def test_shutdown_cancels_what_has_no_slot_when_asked(site: Site, gate: Gate) ->
     executor = covey.Executor(schedulers=["s1"])
     calls = [gate.submit(executor, n) for n in range(12)]
     gate.await_starts(0)
-    wait_until(lambda: any(call.running() for call in calls))
+    # It is told a moment after the start; before that, the first call is cancelled as well.
+    wait_until(calls[0].running)
     executor.shutdown(wait=False, cancel_futures=True)
     wait_until(lambda: any(call.cancelled() for call in calls))
     gate.open()
