@@ -44,6 +44,8 @@ _VARIES = (
     (re.compile(r" {2,}… (?=s|slots)"), "  … "),
     # Only whoever runs this as root is told so.
     (re.compile(r"^covey: agents run as root.*\n", re.MULTILINE), ""),
+    # Only on a machine that takes seconds for it is it told what is waited for.
+    (re.compile(r"^covey: \d+ of \d+ done, waiting for .*\n", re.MULTILINE), ""),
 )
 #: Lines of machines, whichever was first.
 _AS_THEY_COME = re.compile(r"(?:^(?:  ✔|created) .*\n)+", re.MULTILINE)

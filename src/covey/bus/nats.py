@@ -21,8 +21,10 @@ log = logging.getLogger(__name__)
 #: Wait before the first and between later attempts to connect again; doubled each time, ± a third.
 BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 1.0
-#: One attempt to connect, and one to subscribe, take at most this long.
+#: One attempt to connect again takes at most this long.
 ATTEMPT_MAX_S = 2.0
+#: For the server to confirm that we may listen: as long as for a first connection.
+LISTEN_MAX_S = 5.0
 #: While there is no connection, how often a new tunnel is looked for.
 TUNNEL_LOOK_S = 0.05
 #: `close` gives what is buffered this long.
@@ -141,7 +143,7 @@ class NatsBus:
             raise BusUnavailable("the bus was lost before anything was asked of it")
         conn.subscribe_to(inbox)
         try:
-            await conn.ping(ATTEMPT_MAX_S)
+            await conn.ping(LISTEN_MAX_S)
             if conn.is_lost:  # since its answer; the next connection would not know of this inbox
                 raise ConnectionResetError("the connection was lost")
             self._inbox = inbox

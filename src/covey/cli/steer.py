@@ -31,7 +31,10 @@ from covey.settings import Settings
 _FAILED_MAX = 101
 _INTERRUPTED = 130
 #: An order to cancel is recorded within a moment; its state is waited for this long at most.
-_RECORDED_MAX_S = 2.0
+_RECORDED_MAX_S = 10.0
+#: A private run whose client was killed ends what it runs, with a second of grace, before another
+#: can go on with it: waited for this long.
+_ENDING_MAX_S = 3.0
 _LOOK_S = 0.02
 
 
@@ -199,7 +202,7 @@ def resume(call: Call, job: str) -> int:
     """
     settings = call.settings()
     view = ledger_of(settings)
-    row = one_job(view, parse_selector(job), "resume")
+    row = _at_rest(view, one_job(view, parse_selector(job), "resume"))
     if has_ended(row):
         raise JobRejected(
             f"job {row.job} has ended ({row.state}): nothing is left to run", job=row.job
@@ -213,6 +216,17 @@ def resume(call: Call, job: str) -> int:
     from covey.cli.map.command import resume_run
 
     return resume_run(settings, row.job, as_json=call.as_json)
+
+
+def _at_rest(view: LedgerView, row: JobRow) -> JobRow:
+    """The job when nobody runs it any more, or as it is after a moment."""
+    until = time.monotonic() + _ENDING_MAX_S
+    while row.run is not None and not has_ended(row) and state_of(row) != INTERRUPTED:
+        if time.monotonic() > until:
+            break
+        time.sleep(_LOOK_S)
+        row = view.job(row.job)
+    return row
 
 
 @command("prune", examples="covey prune --older 30d\ncovey prune --older 12h --json")

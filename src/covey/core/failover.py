@@ -46,8 +46,9 @@ IDLE_PROBE_EVERY_S = 1.0
 SILENT_MAX_S = 3.0
 #: The next of the list is waited for this long before one behind it is taken.
 PATIENCE_S = 0.1
-#: The same of the first of the list, at the beginning: there is no hurry then.
-START_PATIENCE_S = 2.0
+#: The same of the first of the list, at the beginning: there is no hurry then, and one that is
+#: only slow to answer is not passed over.
+START_PATIENCE_S = SILENT_MAX_S
 #: When none of the list answers for so long, the calls that are open fail.
 STRANDED_MAX_S = 30.0
 #: "Nobody listens there" is not believed for so long after our own link to the bus was down: the

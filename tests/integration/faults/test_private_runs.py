@@ -15,13 +15,15 @@ from tests.integration.faults.laws import (
 )
 
 from covey.testing import faults
-from covey.testing.cluster import Lab
+from covey.testing.cluster import Call, Lab
 from covey.testing.waiting import wait_until
 
 #: Far over what any takes, also on a starved machine.
 pytestmark = pytest.mark.timeout(300)
 
 ITEMS = 500
+#: How often a second Ctrl-C may come later than the second in which it counts.
+CTRL_C_TRIES = 10
 #: The agent stands still for so long that it is taken for unreachable (3 s).
 FROZEN_S = 5.0
 
@@ -30,7 +32,7 @@ def test_a_killed_child_costs_its_own_task_only(lab: Lab) -> None:
     run = lab.map("-j2", "echo {}", stdin=subprocess.PIPE)
     run.say(numbers(ITEMS))
     lab.await_done(1, 50)
-    assert faults.kill(run.parts.children[0])
+    assert faults.kill(_a_child(run))
     run.hang_up()
     code = run.wait()
     rows = every_item_is_recorded_once(lab, ITEMS)
@@ -42,7 +44,7 @@ def test_a_killed_child_costs_nothing_where_there_are_retries(lab: Lab) -> None:
     run = lab.map("-j2", "--retries", "3", "echo {}", stdin=subprocess.PIPE)
     run.say(numbers(ITEMS))
     lab.await_done(1, 50)
-    assert faults.kill(run.parts.children[0])
+    assert faults.kill(_a_child(run))
     run.hang_up()
     assert run.wait() == 0
     all_succeeded(every_item_is_recorded_once(lab, ITEMS))
@@ -150,18 +152,29 @@ def test_ctrl_c_stops_a_private_run_says_how_to_go_on_and_loses_nothing(lab: Lab
 
 
 def test_ctrl_c_twice_cancels_a_private_run(lab: Lab) -> None:
-    run = lab.map("-j2", "sleep 30; echo {}", stdin=numbers(50))
-    wait_until(lambda: _is_all_there(lab, 50), describe=lambda: run.err)
-    run.interrupt()
-    wait_until(lambda: "covey resume 1" in run.err, describe=lambda: run.err)
-    run.interrupt()
-    assert run.wait() == 130
-    job = lab.json("show", "1")
+    for number in range(1, CTRL_C_TRIES + 1):
+        run = lab.map("-j2", "sleep 30; echo {}", stdin=numbers(50))
+        wait_until(lambda n=number: _is_all_there(lab, 50, job=n), describe=lambda r=run: r.err)
+        run.interrupt()
+        again = f"covey resume {number}"
+        wait_until(lambda r=run, a=again: a in r.err, describe=lambda r=run: r.err)
+        run.interrupt()
+        assert run.wait() == 130
+        if "is cancelled" in run.err:
+            break
+    job = lab.json("show", "last")
     assert (job["state"], job["cancelled"]) == ("cancelled", 50)
+    for unfinished in range(1, job["job"]):
+        assert lab("cancel", str(unfinished)).returncode == 0
 
 
-def _is_all_there(lab: Lab, total: int) -> bool:
-    return any(row.total == total for row in lab.view.jobs())
+def _a_child(run: Call) -> faults.Process:
+    wait_until(lambda: run.parts.children)
+    return run.parts.children[0]
+
+
+def _is_all_there(lab: Lab, total: int, job: int = 1) -> bool:
+    return any(row.total == total for row in lab.view.jobs() if row.job == job)
 
 
 def _pid(process: faults.Process | None) -> int:
@@ -183,6 +196,19 @@ def test_resume_goes_on_reading_items_that_the_command_line_names(lab: Lab) -> N
     assert again.returncode == 0, again.stderr
     all_succeeded(every_item_is_recorded_once(lab, 50))
     assert sorted(map(int, again.stdout.split())) == list(range(21, 51))
+
+
+def test_a_run_whose_client_was_just_killed_is_resumed_when_its_tasks_have_ended(lab: Lab) -> None:
+    started = lab.directory / "started"
+    # The first start ignores SIGTERM, so that its end takes the second of grace.
+    deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    run = lab.map("-j1", f"echo {{}} >>{started}; [ $(wc -l <{started}) -gt 1 ] || {{ {deaf}; }}",
+                  ":::", "a")  # fmt: skip
+    wait_until(lambda: _is_all_there(lab, 1) and started.exists(), describe=lambda: run.err)
+    run.kill()
+    again = lab("resume", "1")
+    assert again.returncode == 0, again.stderr
+    assert started.read_text() == "a\na\n"
 
 
 def test_resume_says_that_items_of_a_pipe_are_gone(lab: Lab) -> None:
