@@ -29,6 +29,8 @@ TASKS_MAX = 20_000_000
 MACHINES_MAX = 1_000_000
 #: Part of the jobs that are long in `heterogeneity`.
 LONG_SHARE = 0.5
+#: They take all machines to be alike, and alive.
+_ALIKE = frozenset({p.OMNISCIENT, p.WORK_STEALING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +80,9 @@ def planned(asked: Asked) -> Plan:
     figure = _figure(asked.figure)
     size = SIZES[figure]
     loads = _numbers("--loads", asked.loads, size.loads)
-    policies = _policies(asked.policies) or size.policies
     ratios = _ratios(asked.ratios) or (PAPER_RATIOS if figure == "fig9" else (2.0,))
     common = _common(asked, figure)
+    policies = _policies(asked.policies) or _able(size.policies, common)
     _check(common, loads, ratios, policies)
     runs = studies(figure, common, policies, loads, ratios, is_slots_given=asked.slots is not None)
     return Plan(figure, [_with_engine(study, asked.engine, figure) for study in runs])
@@ -193,6 +195,12 @@ def _trace(path: str | None) -> tuple[float, ...]:
 # -- what fits together
 
 
+def _able(usual: Sequence[str], common: Study) -> tuple[str, ...]:
+    """Who is compared where nobody is named: not the ideal that knows neither faults nor speeds."""
+    is_odd = common.faults.deaths > 0 or len(set(common.speeds)) > 1
+    return tuple(name for name in usual if not (is_odd and name in _ALIKE))
+
+
 def _check(
     common: Study, loads: Sequence[float], ratios: Sequence[float], policies: Sequence[str]
 ) -> None:
@@ -208,7 +216,7 @@ def _check(
     tasks = common.workload.jobs * common.workload.tasks
     if tasks > TASKS_MAX and common.workload.jobs != SIZES["fairness"].jobs:
         raise UsageError(f"{tasks:,} tasks per point are more than {TASKS_MAX:,}: fewer --jobs")
-    alike = {p.OMNISCIENT, p.WORK_STEALING} & set(policies)
+    alike = _ALIKE & set(policies)
     if alike and len(set(common.speeds)) > 1:
         raise UsageError(f"{min(alike)} knows machines of one speed only: leave --speeds out")
     if alike and common.faults.deaths:

@@ -124,3 +124,16 @@ def test_small_clusters_run_the_cores_and_faults_need_them(capsys: pytest.Captur
     (point,) = json.loads(capsys.readouterr().out)["points"]
     assert point["engine"] == "cores"
     assert point["unfinished"] == 0
+
+
+@pytest.mark.parametrize("odd", [("--deaths", "1"), ("--speeds", "1,2")])
+def test_who_knows_only_machines_alike_is_left_out_unless_named(
+    odd: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+):
+    words = ("--machines", "4", "--jobs", "4", "--tasks", "2", "--schedulers", "1", *odd)
+    assert covey_sim(*words, "--processes", "1", "--json") == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    assert [point["policy"] for point in points] == [
+        *("RANDOM", "CHOOSE_TWO", "BATCH", "BATCH+LATE_BINDING"),
+    ]
+    assert covey_sim(*words, "--policy", "omniscient") == 2
