@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+import pytest
+
 from covey.scheduler import acquaintance
 from covey.scheduler.acquaintance import Acquaintance
 
@@ -30,7 +32,7 @@ def test_a_context_that_many_others_followed_goes_along_again():
     assert not agent.name_context(str(acquaintance.SENT_MAX), b"one")
 
 
-def test_what_may_be_fetched_is_bounded(monkeypatch):
+def test_what_may_be_fetched_is_bounded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(acquaintance, "NAMED_MAX", 2)
     agent = _agent()
     for digest in ("1", "2", "1", "3"):
