@@ -8,6 +8,7 @@ from covey.model.pack import pack
 from covey.model.report import Report
 from covey.model.task import OutcomeState
 from covey.scheduler.ledger import Items, JobSealed, JobStateChanged, Ledger, NewJob, Op, Outcomes
+from covey.testing.waiting import WAIT_MAX_S
 from covey.wire.codec import spec_to_wire
 
 
@@ -27,7 +28,7 @@ def record(ledger: Ledger, *ops: Op) -> None:
     """Write and wait until it is durable."""
     done = threading.Event()
     ledger.write(list(ops), done.set)
-    assert done.wait(10), f"not recorded: {ledger.failing}"
+    assert done.wait(WAIT_MAX_S), f"not recorded: {ledger.failing}"
 
 
 def open_ledger(path: Path) -> Ledger:

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.timeout(300)
 
 ITEMS = 500
 FROZEN_S = 5.0
+#: How often a second Ctrl-C may come later than the second in which it counts.
+CTRL_C_TRIES = 10
 
 
 def test_a_killed_child_costs_its_own_task_only(lab: Lab) -> None:
@@ -28,6 +30,7 @@ def test_a_killed_child_costs_its_own_task_only(lab: Lab) -> None:
         run = lab.map("echo {}", stdin=subprocess.PIPE)
         run.say(numbers(ITEMS))
         lab.await_done(1, 50)
+        wait_until(lambda: cluster.children("local1"))
         assert faults.kill(cluster.children("local1")[0])
         run.hang_up()
         run.wait()
@@ -44,7 +47,10 @@ def test_the_tasks_of_a_killed_agent_run_elsewhere_and_up_brings_it_back(lab: La
         wait_until(lambda: _states(lab)["local1"] == "lost", describe=lambda: _states(lab))
         again = lab.json("up", "--local", "2")["machines"]
         assert [m["name"] for m in again if m["started"]] == ["local1"]
-        assert _states(lab) == {"local1": "ready", "local2": "ready"}
+        wait_until(
+            lambda: _states(lab) == {"local1": "ready", "local2": "ready"},
+            describe=lambda: _states(lab),
+        )
         assert cluster.agent("local1") is not None
 
 
@@ -234,14 +240,19 @@ def test_ctrl_c_while_items_are_read_leaves_a_job_that_ends_with_those_it_has(la
 
 def test_ctrl_c_twice_cancels_the_job(lab: Lab) -> None:
     with lab.cluster():
-        run = lab.map("sleep 30; echo {}", stdin=numbers(20))
-        wait_until(lambda: _total(lab) == 20, describe=lambda: run.err)
-        run.interrupt()
-        wait_until(lambda: "covey attach 1" in run.err, describe=lambda: run.err)
-        run.interrupt()
-        assert run.wait() == 130
-        wait_until(lambda: lab.job(1).state == "cancelled", describe=lambda: lab.job(1))
-        assert lab.job(1).cancelled == 20
+        for number in range(1, CTRL_C_TRIES + 1):
+            run = lab.map("sleep 30; echo {}", stdin=numbers(20))
+            wait_until(lambda n=number: _total(lab, job=n) == 20, describe=lambda r=run: r.err)
+            run.interrupt()
+            again = f"covey attach {number}"
+            wait_until(lambda r=run, a=again: a in r.err, describe=lambda r=run: r.err)
+            run.interrupt()
+            assert run.wait() == 130
+            if "is cancelled" in run.err:
+                break
+        last = max(row.job for row in lab.view.jobs())
+        wait_until(lambda: lab.job(last).state == "cancelled", describe=lambda: lab.job(last))
+        assert lab.job(last).cancelled == 20
 
 
 def test_when_the_cluster_is_taken_down_its_clients_say_so_and_the_next_up_goes_on(
@@ -263,6 +274,6 @@ def _states(lab: Lab) -> dict[str, str]:
     return lab.states()
 
 
-def _total(lab: Lab) -> int | None:
-    rows = lab.view.jobs()
+def _total(lab: Lab, job: int = 1) -> int | None:
+    rows = [row for row in lab.view.jobs() if row.job == job]
     return rows[0].total if rows else None

@@ -64,7 +64,7 @@ def test_a_writer_killed_at_random_moments_keeps_all_that_it_confirmed(tmp_path:
         lines = [writer.stdout.readline() for _ in range(rng.randrange(1, 1500))]
         writer.send_signal(signal.SIGKILL)
         lines += writer.stdout.read().splitlines(keepends=True)
-        writer.wait(10)
+        writer.wait()
         writer.stdout.close()
         confirmed |= {int(line) for line in lines if line.endswith(b"\n")}
         with_gap = _check(path, confirmed)
@@ -121,7 +121,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again() -> N
                 [outcomes([task], out=b"o" * (50_000 if task % 7 == 0 else 3000))],
                 lambda task=task: durable.append(task),
             )
-        wait_until(lambda: ledger.failing is not None)
+        wait_until(lambda: told)
         assert isinstance(told[0], DiskFull)
         assert str(disk) in str(told[0])
         assert len(durable) < 100
@@ -216,5 +216,5 @@ def test_many_processes_may_begin_the_same_ledger_at_once(tmp_path: Path) -> Non
             assert racer.stdin is not None
             racer.stdin.close()
             racer.stdin = None
-        errors = [racer.communicate(timeout=30)[1].decode() for racer in racers]
+        errors = [racer.communicate(timeout=100)[1].decode() for racer in racers]
         assert errors == [""] * 6
