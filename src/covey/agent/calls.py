@@ -22,7 +22,7 @@ from covey.agent.elsewhere import ProgramModules, check_python, this_python
 from covey.agent.frames import Work
 from covey.agent.outbox import Outbox
 from covey.errors import CoveyError, ResultTooLarge, Unpicklable
-from covey.model.context import CALL_TAG, MAP_TAG, TURN_S, CallContext
+from covey.model.context import CALL_TAG, TURN_S, TURN_TAG, CallContext
 from covey.model.report import VALUE_TAG, Report, decode_report, encode_report
 from covey.model.task import OutcomeState
 from covey.settings import RESULT_MAX_BYTES
@@ -30,7 +30,7 @@ from covey.settings import RESULT_MAX_BYTES
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
 _FAILED = int(OutcomeState.FAILED)
 _CALL = CALL_TAG[0]
-_MAP = MAP_TAG[0]
+_TURN = TURN_TAG[0]
 #: Longest message and traceback text of an exception that are sent.
 _TEXT_MAX = 64 * 1024
 
@@ -107,8 +107,8 @@ class Caller:
             if self._foreign is not None:
                 check_python(self._foreign, payload, "an argument")
             if payload[0] != _CALL:
-                turn_s = math.inf if payload[0] == _MAP else TURN_S
-                return self._call_many(function, pickle.loads(payload[1:]), turn_s)
+                is_turn = payload[0] == _TURN
+                return self._call_many(function, pickle.loads(payload[1:]), is_turn=is_turn)
             args, kwargs = pickle.loads(payload[1:])
             value = function(*args, **kwargs)
             return _SUCCEEDED, _pack_value(value)
@@ -119,11 +119,12 @@ class Caller:
             return _FAILED, _failure(error, trace and trace.tb_next)
 
     def _call_many(
-        self, function: Function, batch: list[tuple[Any, ...]], turn_s: float
+        self, function: Function, batch: list[tuple[Any, ...]], *, is_turn: bool
     ) -> tuple[int, bytes]:
         values: list[Any] = []
         monotonic = time.monotonic
-        until = monotonic() + turn_s
+        started = monotonic()
+        until = started + (TURN_S if is_turn else math.inf)
         try:
             for args in batch:
                 values.append(function(*args))
@@ -133,7 +134,8 @@ class Caller:
             self._leave_if_copy(error)
             trace = error.__traceback__
             return _FAILED, _failure(error, trace and trace.tb_next, _pack_value(values)[1:])
-        return _SUCCEEDED, _pack_value(values)
+        took_s = monotonic() - started
+        return _SUCCEEDED, _pack_value((values, took_s) if is_turn else values)
 
     def _leave_if_copy(self, error: BaseException) -> None:
         """A process that user code forked and that came back here ends as it would elsewhere."""

@@ -1,4 +1,4 @@
-"""`Executor.map`: calls in batches that grow with the speed at which they come back.
+"""`Executor.map`: calls in batches, the larger the shorter they are.
 
 A task of short calls is a batch of them, so that a microsecond call costs microseconds; long
 calls go one by one. A batch that was formed too large comes back unfinished after a moment
@@ -22,6 +22,8 @@ from covey.model.task import OutcomeState
 BATCH_MAX = 1024
 #: A batch should keep a slot busy for about this long.
 BATCH_S = 0.01
+#: Arguments and results of one batch are not aimed to be larger than this.
+BATCH_BYTES = 1 << 16
 #: Batches handed out and not back, per slot.
 AHEAD_PER_SLOT = 3
 #: From this many slots on, more ahead changes nothing.
@@ -75,7 +77,12 @@ class Mapping:
         self._batch = how.size
         self._sent = 0
         self._flying = 0
-        self._done = 0
+        #: Calls that came back with the time that they took there, and that time in all.
+        self._timed = 0
+        self._took_s = 0.0
+        #: Arguments of all calls that were sent, and results of those that were timed.
+        self._sent_bytes = 0
+        self._got_bytes = 0
         self._started = time.perf_counter()
         self._is_over = False
         #: Held while a batch gets its place: the caller's thread and the loop both form batches.
@@ -168,6 +175,7 @@ class Mapping:
             return
         with self._lock:
             self._flying += 1
+            self._sent_bytes += len(payload)
         self._submit(
             future, payload, lambda f, report, state: self._deliver(f, report, state, batch, first)
         )
@@ -185,9 +193,13 @@ class Mapping:
         values, error = result_of(report, state)
         if error is not None:
             values = results_before(report) if state == OutcomeState.FAILED else []
+        elif self._how.adapts:
+            values, took_s = values
+            self._timed += len(values)
+            self._took_s += took_s
+            self._got_bytes += len(report or b"")
         with self._lock:
             self._flying -= 1
-        self._done += len(values)
         rest: tuple[Future[Part], ...] = ()
         if error is None and len(values) < len(batch) and not future.done():
             # The batch was too large by far.
@@ -211,10 +223,13 @@ class Mapping:
         return tuple(pieces)
 
     def _adapt(self) -> None:
-        if not self._how.adapts or not self._done:
+        # What they take there, not how fast they come back: where each journey takes longer than
+        # BATCH_S, one call per journey would look like slow calls, and stay so for ever.
+        if not self._timed:
             return
-        seconds = (time.perf_counter() - self._started) * self._slots / self._done
-        wanted = int(BATCH_S / max(seconds, 1e-7))
+        each_s = self._took_s / self._timed
+        each_bytes = max(self._got_bytes / self._timed, self._sent_bytes / self._sent)
+        wanted = int(min(BATCH_S / max(each_s, 1e-7), BATCH_BYTES / each_bytes))
         self._batch = max(1, min(2 * self._batch, wanted, BATCH_MAX))
 
 

@@ -7,8 +7,9 @@ loaded once per child process. A payload is what differs from task to task:
     callable   b"C" + pickle((args, kwargs))     one call; its value is the result
                b"M" + pickle([args tuple, …])    a call each; the result is the list of values,
                                                  up to the first exception
-               b"T" + pickle([args tuple, …])    the same for TURN_S at most: the result is the list
-                                                 of values so far, of one call or more
+               b"U" + pickle([args tuple, …])    the same for TURN_S at most: the result is a pair,
+                                                 the list of values so far, of one call or more,
+                                                 and the seconds that these calls took
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from covey.model.pack import pack, unpack
 #: First byte of a callable's payload: one call, or a batch of calls (`Executor.map`).
 CALL_TAG = b"C"
 MAP_TAG = b"M"
-TURN_TAG = b"T"
+TURN_TAG = b"U"
 #: After so long, a batch with TURN_TAG begins no further call.
 TURN_S = 0.05
 
