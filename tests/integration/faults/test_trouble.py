@@ -71,7 +71,7 @@ def test_a_second_up_is_refused_and_the_first_goes_on(lab: Lab) -> None:
         second = lab("up", "--local", "2")
         assert (second.returncode, second.stdout) == (1, "")
         assert second.stderr == "covey: cluster default is up already: see it with: covey status\n"
-        assert lab.json("status")["totals"]["ready"] == 2
+        _await_ready(lab, 2)
 
 
 def test_of_two_ups_at_once_one_makes_the_cluster_and_the_other_finds_it(lab: Lab) -> None:
@@ -79,7 +79,7 @@ def test_of_two_ups_at_once_one_makes_the_cluster_and_the_other_finds_it(lab: La
     try:
         codes = sorted(call.wait() for call in calls)
         assert codes == [0, 1], [call.err for call in calls]
-        assert lab.json("status")["totals"]["ready"] == 2
+        _await_ready(lab, 2)
     finally:
         assert lab("down").returncode == 0
 
@@ -141,8 +141,10 @@ def test_a_full_disk_ends_a_run_with_one_line_and_resume_goes_on_when_there_is_r
 ) -> None:
     with _small_disk(lab.home, size_kib=64 * 1024):
         full = lab.home / "full"
-        # Most of it has yet to be recorded when the disk is full.
-        run = lab.map("-j2", held_back(lab, behind=20), stdin=numbers(4000))
+        # Most of it has yet to be recorded when the disk is full, and needs more room than the
+        # journal has already, which begins anew after a moment of rest.
+        long = "printf '%3000s' >&2"
+        run = lab.map("-j2", f"{held_back(lab, behind=20)}; {long}", stdin=numbers(4000))
         lab.await_done(1, 20)
         _fill(full)
         let_go(lab)
@@ -158,6 +160,10 @@ def test_a_full_disk_ends_a_run_with_one_line_and_resume_goes_on_when_there_is_r
         again = lab("resume", "1")
         assert again.returncode == 0, again.stderr
         every_item_is_recorded_once(lab, held)
+
+
+def _await_ready(lab: Lab, count: int) -> None:
+    wait_until(lambda: list(lab.states().values()) == ["ready"] * count, describe=lab.states)
 
 
 def _is_refused_with(lab: Lab, text: str) -> None:
