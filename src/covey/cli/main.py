@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     verbose = _is_verbose(argv)
     failed_code = None
+    _open_what_was_closed()
     try:
         if _COMPLETE_VAR in os.environ:
             return _complete()
@@ -210,6 +211,21 @@ def _say_error(text: str) -> None:
     except OSError:
         # Nobody can read it any more; the exit code still tells.
         return
+
+
+def _open_what_was_closed() -> None:
+    """Lets a closed standard stream (`>&-`) lead nowhere, for us and for what we start.
+
+    Python has None in its place, and the next file or socket would take its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
 
 
 def _drop_stdout() -> None:

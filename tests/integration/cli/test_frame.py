@@ -156,3 +156,21 @@ def test_a_full_disk_under_stdout_is_said(covey: CommandLine) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == b"covey: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_one_that_nobody_reads(closed: str, covey: CommandLine) -> None:
+    for words in ("jobs", "map --here echo ::: a b"):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f'exec "$0" -m covey {words} {closed}', sys.executable],
+            capture_output=True,
+            text=True,
+            env=covey.env,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        if words.startswith("map") and ">&-" not in closed.replace("2>&-", ""):
+            assert sorted(done.stdout.split()) == ["a", "b"]
+    assert "succeeded" in covey("jobs").out
