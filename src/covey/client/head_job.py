@@ -9,6 +9,7 @@ from covey.client.client import HeadLink
 from covey.client.cluster import ProcessRecord, own_record
 from covey.client.jobs import PAGE_ROWS, JobOrder
 from covey.client.reach import rows_of
+from covey.client.whereabouts import where_of
 from covey.errors import CoveyError, JobNotFound, NotUp, RequestTimeout
 from covey.files.transfer import digest_of
 from covey.model.job import FINAL_STATES, Shape
@@ -95,11 +96,9 @@ class HeadJob:
         return await cls(settings, link, job)._begin()
 
     async def _begin(self) -> "HeadJob":
-        totals = (await self._link.ask("status"))["totals"]
-        machines, slots = totals["ready"], totals["slots"]
-        self.where = f"{machines} machine{_s(machines)}, {slots} slot{_s(slots)}"
         # Seen once, it can be told also while a far head is out of reach.
-        self._reader.job(self.job)
+        row = self._reader.job(self.job)
+        self.where = where_of(await self._link.ask("status"), row.spec)
         await self._watch()
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
         return self
@@ -264,7 +263,3 @@ async def _put(link: HeadLink, data: bytes) -> str:
         )
         offset = answer["held"]
     return digest
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"

@@ -71,6 +71,10 @@ def test_labels_and_what_is_avoided_decide_where_tasks_run(lab: Lab):
         assert machines_of(lab, "--label", "gpu") <= {"local1", "local2"}
         assert machines_of(lab, "--label", "gpu,big") == {"local2"}
         assert machines_of(lab, "--avoid", "@gpu") == {"local3"}
+        # Where it runs is where it may run.
+        said = lab("map", "--label", "gpu,big", "true", ":::", "1").stderr
+        assert said.startswith("covey: on 1 machine, ")
+        assert lab("map", "true", ":::", "1").stderr.startswith("covey: on 3 machines, ")
         assert machines_of(lab, "--avoid", "local1", "--avoid", "local3") == {"local2"}
         assert machines_of(lab, "--limit", "@big", "--label", "gpu") == {"local2"}
         value = checked("status", lab("status", "--json").stdout)

@@ -1,0 +1,23 @@
+"""Where a job of the head may run, in words: what its progress begins with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from covey.model.constraint import fits
+from covey.model.job import JobSpec, Shape
+
+
+def where_of(status: Mapping[str, Any], spec: JobSpec) -> str:
+    """The ready machines that may run it, and their slots, out of what `covey status` knows."""
+    shapes = spec.shapes or (Shape(),)
+    rows = [
+        row
+        for row in status["machines"]
+        if row["state"] == "ready"
+        and any(fits(terms, row["name"], row["groups"]) for terms in shapes)
+    ]
+    return f"{_counted(len(rows), 'machine')}, {_counted(sum(r['slots'] for r in rows), 'slot')}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
