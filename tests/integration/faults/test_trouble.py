@@ -144,7 +144,7 @@ def test_a_full_disk_ends_a_run_with_one_line_and_resume_goes_on_when_there_is_r
         # Most of it has yet to be recorded when the disk is full, and needs more room than the
         # journal has already, which begins anew after a moment of rest.
         long = "printf '%3000s' >&2"
-        run = lab.map("-j2", f"{held_back(lab, behind=20)}; {long}", stdin=numbers(4000))
+        run = lab.map("-j2", f"{held_back(lab, behind=20)}; {long}", stdin=numbers(1000))
         lab.await_done(1, 20)
         _fill(full)
         let_go(lab)
