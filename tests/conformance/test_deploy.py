@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.cli.schemas import checked
-from tests.integration.fleet.room import LONG_S, room_of
+from tests.integration.fleet.room import LONG_S, Room, room_of
 
 from covey.testing.waiting import wait_until
 
@@ -22,6 +22,7 @@ def test_status_tells_which_machines_are_there_and_why_one_is_not(tmp_path: Path
         room.lab.env["COVEY_HOSTS"] = "lab1 lab2 lab3"
         room.machine("lab2").kill()
         room.await_state("lab2", "unreachable", "connection refused")
+        wait_until(lambda: room.lab.states()["lab1"] == "ready", timeout_s=LONG_S)
         done = room.lab("status", "--json")
         rows = {row["name"]: row for row in checked("status", done.stdout)["machines"]}
         assert {name: row["state"] for name, row in rows.items()} == {
@@ -52,7 +53,7 @@ def test_config_deploy_start_erase_leave_machines_as_they_were(tmp_path: Path):
         assert {machine["state"] for machine in started["machines"]} == {"started"}
         assert room.row("lab2")["slots"] == 2
         assert room.lab("erase", stdin=b"no\n").returncode == 2
-        assert room.lab.states() == {"lab1": "ready", "lab2": "ready"}
+        _await_both(room)
         checked("down", room.lab("erase", "--yes", "--json").stdout)
         assert [machine.files() for machine in room.fleet.machines.values()] == before
 
@@ -77,10 +78,18 @@ def test_the_line_that_is_run_at_boot_brings_everything_back(tmp_path: Path) -> 
             check=False,
         )
         assert done.returncode == 0, (done.stdout, done.stderr)
-        assert room.lab.states() == {"lab1": "ready", "lab2": "ready"}
+        _await_both(room)
         # The machine that stayed on kept its agent.
         assert room.agent("lab2") == agents[1]
         assert room.agent("lab1") != agents[0]
+
+
+def _await_both(room: Room) -> None:
+    wait_until(
+        lambda: room.lab.states() == {"lab1": "ready", "lab2": "ready"},
+        describe=room.lab.states,
+        timeout_s=LONG_S,
+    )
 
 
 @pytest.mark.row(19)

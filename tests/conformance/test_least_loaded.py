@@ -60,7 +60,7 @@ def test_the_quicker_machine_gets_more_by_measured_speed(covey: CommandLine):
     assert covey("up", "--local", "2", "--slots", "1").code == 0
     ran = covey.directory / "ran"
     # Long enough to be longer than the start of a process on a loaded machine.
-    command = f"echo $COVEY_MACHINE >> {ran}; [ $COVEY_MACHINE = local1 ] || sleep 1; : {{}}"
+    command = f"echo $COVEY_MACHINE >> {ran}; [ $COVEY_MACHINE = local1 ] || sleep 3; : {{}}"
     done = covey("map", "--policy", "LEAST_LOADED", command, ":::", *TASKS)
     assert done.code == 0, done.err
     shares = Counter(ran.read_text().split())

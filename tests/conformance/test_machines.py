@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 from tests.conformance.conftest import CommandLine
@@ -88,9 +89,14 @@ def test_each_machine_answers_with_its_latency_or_is_said_to_be_silent(covey: Co
 def test_status_shows_machines_jobs_and_totals(covey: CommandLine):
     assert covey("up", "--local", "2").code == 0
     covey("map", "test {} != 2", ":::", "1", "2", "3")
-    report = json.loads(covey("status", "--json").out)
-    assert report["schema"] == 1
-    assert {machine["state"] for machine in report["machines"]} == {"ready"}
+    reports: list[dict[str, Any]] = []
+
+    def states() -> set[str]:
+        reports.append(json.loads(covey("status", "--json").out))
+        return {machine["state"] for machine in reports[-1]["machines"]}
+
+    wait_until(lambda: states() == {"ready"}, describe=states)
+    assert reports[-1]["schema"] == 1
     table = covey("status").out
     assert "local1" in table
     assert "local2" in table

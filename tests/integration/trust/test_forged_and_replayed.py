@@ -28,6 +28,7 @@ from covey.client.cluster import HEAD
 from covey.model.job import JobSpec, Shape
 from covey.testing import faults
 from covey.testing.cluster import Lab
+from covey.testing.waiting import wait_until
 from covey.wire.codec import spec_to_wire
 from covey.wire.messages import Ask, Describe, Frame, Grant, Hello, Stop, Submit
 from covey.wire.subjects import to_agent, to_scheduler
@@ -94,7 +95,7 @@ async def test_forged_requests_to_the_head_are_counted_and_nothing_is_submitted(
             await stolen.say(TO_HEAD, forged(frames))
             await counted(lab, "", "forged", len(frames))
         await nothing_new_runs(lab, [])
-        assert (await status(lab, AGENT))["state"] == "ready"
+        await asyncio.to_thread(wait_until, lambda: lab.states()[AGENT] == "ready")
 
 
 async def test_a_session_said_again_is_counted_and_nothing_runs(lab: Lab) -> None:
