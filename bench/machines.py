@@ -114,5 +114,6 @@ def idle_over_ssh() -> dict[str, float]:
 def _agents(machines: Fleet) -> Iterator[int]:
     for machine in machines.machines.values():
         for pid in machine.processes():
-            if b"--agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            # What ssh called is what went on as agent and zygote.
+            if b"\0start\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 yield pid

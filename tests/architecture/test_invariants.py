@@ -71,7 +71,7 @@ MAY_START_PROCESSES = {
     "agent/child.py": "slot children",
     "agent/runner.py": "commands",
     "agent/spawning.py": "commands, for the runner",
-    "agent/remote.py": "the agent of a machine over ssh",
+    "agent/detached.py": "the agent of a machine over ssh",
     "agent/packages.py": "venv and pip, for the packages of a machine",
     "agent/persist.py": "systemctl and crontab",
     "head/processes.py": "heads, and the agents of virtual machines",

@@ -3,7 +3,7 @@
 `covey.fleet.bootstrap` calls them through ssh. Each prints one answer and ends; the agent that
 `start` starts is in a session of its own, and stays when ssh goes.
 
-    start            an order on standard input; again: says that the agent runs
+    start [CLUSTER AGENT]    an order on standard input; again: says that the agent runs
     look, stop, purge CLUSTER AGENT
     held, erase CLUSTER AGENT    what tasks wrote; purge that too
     boot CLUSTER AGENT    start what `--persist` keeps for after a reboot
@@ -14,17 +14,16 @@ import fcntl
 import json
 import os
 import platform
-import select
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
 
 from covey._version import VERSION
-from covey.agent import leaving, made, packages, persist, record, runtime
+from covey.agent import detached, leaving, made, packages, persist, record, runtime
 from covey.agent.cpus import parse_slots
+from covey.agent.detached import Detached
 from covey.agent.here import this_computer
 from covey.agent.machine import (
     ARCHIVE_GONE,
@@ -75,11 +74,13 @@ def main() -> int:
 
 def _run(verb: str, words: list[str]) -> Answer:
     if verb == "start":
+        # Before the order is read: it holds keys, and the zygote is to have none.
+        waiting = _forked(*words)
         try:
-            order = read_order(sys.stdin.buffer.readline(ORDER_MAX_BYTES))
-        except (ValueError, TypeError, KeyError):
-            raise BootstrapFailed("the order to start an agent makes no sense") from None
-        return start(order)
+            return start(_read_order(), waiting=waiting)
+        finally:
+            if waiting is not None:
+                waiting.close()
     if verb == "boot":
         return start(persist.kept_order(*words), is_boot=True)
     verbs = {
@@ -102,8 +103,10 @@ def look(cluster: str, agent: str) -> Answer:
     return _answer("running", found)
 
 
-def start(order: MachineOrder, *, is_boot: bool = False) -> Answer:
-    """Start the agent unless it runs. is_boot: it is what was kept for a boot.
+def start(order: MachineOrder, *, is_boot: bool = False, waiting: Detached | None = None) -> Answer:
+    """Start the agent unless it runs.
+
+    is_boot: it is what was kept for a boot. waiting: it was forked already, and gets its order.
 
     Raises:
         CoveyError, OSError: it did not start.
@@ -126,7 +129,7 @@ def start(order: MachineOrder, *, is_boot: bool = False) -> Answer:
         _write_command(directory, archive)
         is_new = order.is_persistent and not is_boot
         notes = persist.keep(order, archive) if is_new else ()
-        started = _spawn(order, directory, python, archive, env)
+        started = _spawn(order, directory, python, archive, env, waiting)
     return _answer("started", started, (*_notes(started), *notes))
 
 
@@ -139,6 +142,26 @@ def runtime_env() -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- inside
+
+
+def _read_order() -> MachineOrder:
+    try:
+        return read_order(sys.stdin.buffer.readline(ORDER_MAX_BYTES))
+    except (ValueError, TypeError, KeyError):
+        raise BootstrapFailed("the order to start an agent makes no sense") from None
+
+
+def _forked(cluster: str = "", agent: str = "") -> Detached | None:
+    """The agent to be, where ssh gave us its name and the environment that it is to have."""
+    if not (agent and os.environ.get("COVEY_OWNER")):
+        return None
+    directory = cache_of(cluster) / agent
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return detached.fork(directory / _LOG)
+    except OSError:
+        # What is wrong there is said by whoever wants to write next.
+        return None
 
 
 @contextlib.contextmanager
@@ -216,9 +239,15 @@ def _workdir(order: MachineOrder) -> Path:
 
 
 def _spawn(
-    order: MachineOrder, directory: Path, python: str, archive: Path, env: dict[str, str]
+    order: MachineOrder,
+    directory: Path,
+    python: str,
+    archive: Path,
+    env: dict[str, str],
+    waiting: Detached | None,
 ) -> AgentRecord:
-    incarnation = os.urandom(16).hex()
+    is_forked = waiting is not None and python == sys.executable
+    incarnation = os.environ["COVEY_OWNER"] if is_forked else os.urandom(16).hex()
     space = runtime.create(incarnation, env)
     if is_network(kind := file_system_of(space.path)):
         runtime.remove(space.path)
@@ -227,33 +256,20 @@ def _spawn(
             f"{space.path.parent} is on a network ({kind}), and sockets cannot be there",
             remedy="set TMPDIR to a directory of its local disk, in the start-up file of the shell",
         )
-    ready, say = os.pipe()
-    told = _start_order(order, directory, incarnation, space, say)
-    with (directory / _LOG).open("ab") as log:
-        process = subprocess.Popen(
-            [python, "-P", str(archive), "--agent"],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            pass_fds=[space.lock_fd, say],
-            start_new_session=True,
-            cwd=told.workdir,
-            env={**_task_env(), "COVEY_OWNER": incarnation},
-        )
-    space.release()
-    os.close(say)
-    written = _record(order, told, process.pid, archive.name)
+    told = _start_order(order, directory, incarnation, space)
+    if waiting is None or not is_forked:
+        argv = [python, "-P", str(archive), "--agent"]
+        waiting = detached.spawn(argv, directory / _LOG, incarnation)
+    written = _record(order, told, waiting.pid, archive.name)
     record.write(directory / record.NAME, written)
-    assert process.stdin is not None
-    with contextlib.suppress(OSError):
-        process.stdin.write(order_to_line(told))
-        process.stdin.close()
-    _await_ready(process, ready, written, directory)
+    waiting.order(order_to_line(told), space.lock_fd)
+    space.release()
+    _await_ready(waiting, written, directory)
     return written
 
 
 def _start_order(
-    order: MachineOrder, directory: Path, incarnation: str, space: RuntimeDir, say: int
+    order: MachineOrder, directory: Path, incarnation: str, space: RuntimeDir
 ) -> StartOrder:
     slots, slots_from = parse_slots(order.slots)
     url = order.bus_url or f"{SCHEME}{space.path}"
@@ -270,11 +286,9 @@ def _start_order(
         is_here=False,
         cache_dir=str(directory),
         may_wait=True,
-        say_fd=say,
         without_bus_s=0.0 if order.is_persistent else order.without_bus_s,
         record=str(directory / record.NAME),
         log=str(directory / _LOG),
-        lock_fds=(space.lock_fd,),
     )
 
 
@@ -298,24 +312,11 @@ def _record(order: MachineOrder, told: StartOrder, pid: int, archive: str) -> Ag
     )
 
 
-def _task_env() -> dict[str, str]:
-    """The environment of the agent and its tasks: the session's, without what ends with it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SSH_")}
-
-
-def _await_ready(
-    process: subprocess.Popen[bytes], ready: int, written: AgentRecord, directory: Path
-) -> None:
-    with open(ready, "rb") as pipe:
-        is_there = select.select([pipe], [], [], READY_MAX_S)[0]
-        line = pipe.readline() if is_there else b""
+def _await_ready(agent: Detached, written: AgentRecord, directory: Path) -> None:
     with contextlib.suppress(ValueError):
-        if json.loads(line or b"{}").get("ready"):
-            # It is never waited for: it is to outlive us.
-            process.returncode = 0
+        if json.loads(agent.hear(READY_MAX_S) or b"{}").get("ready"):
             return
-    process.kill()
-    process.wait(READY_MAX_S)
+    agent.kill()
     leaving.end(written)
     said = packages.last_line((directory / _LOG).read_bytes()) or "its log is empty"
     raise BootstrapFailed(f"the agent did not start: {said}")

@@ -52,6 +52,30 @@ def run(zygote_pid: int, zygote_socket: socket.socket) -> None:
         if lifeline is not None:
             sys.exit(1)
         sys.exit("covey: an agent is started by covey, not by hand: covey up")
+    _live(order, lifeline, zygote_pid, zygote_socket)
+
+
+def run_detached(sock: socket.socket, zygote_pid: int, zygote_socket: socket.socket) -> None:
+    """The same, with the order and its lock from a socket on which it is said that we live."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    line, fds = _receive(sock)
+    try:
+        given = order_from_line(line)
+    except (ValueError, TypeError, KeyError):
+        # There is nothing to be done (an agent runs already), or whoever began it died.
+        runtime.remove_inherited(os.environ.get("COVEY_OWNER", ""))
+        os._exit(0)
+    os.chdir(given.workdir)
+    order = replace(given, say_fd=sock.detach(), lock_fds=tuple(fds))
+    _live(order, None, zygote_pid, zygote_socket)
+
+
+def _live(
+    order: StartOrder,
+    lifeline: socket.socket | None,
+    zygote_pid: int,
+    zygote_socket: socket.socket,
+) -> None:
     try:
         status = _Root(order, lifeline, zygote_pid, zygote_socket).run()
     except CoveyError as error:
@@ -65,6 +89,16 @@ def run(zygote_pid: int, zygote_socket: socket.socket) -> None:
     # Children of user code may have left anything registered in this process: nothing of it runs.
     sys.stdout.flush()
     os._exit(status)
+
+
+def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    line, fds, _, _ = socket.recv_fds(sock, ORDER_MAX_BYTES, 1)
+    while line and not line.endswith(b"\n") and len(line) < ORDER_MAX_BYTES:
+        piece = sock.recv(ORDER_MAX_BYTES)
+        if not piece:
+            break
+        line += piece
+    return line, fds
 
 
 def _read_order(argv: list[str]) -> tuple[socket.socket | None, bytes]:

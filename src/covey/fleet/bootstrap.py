@@ -4,6 +4,7 @@ Each step is one command over ssh (`fleet.step`). Nothing of it is kept here.
 """
 
 import hashlib
+import secrets
 import shlex
 
 from covey.agent.machine import (
@@ -32,6 +33,9 @@ PACKAGES_MAX_S = 1800.0
 STOP_MAX_S = 60.0
 #: Counting or removing what tasks wrote there, perhaps many files on a network home.
 DATA_MAX_S = 1800.0
+
+#: What sshd puts into the environment of a session, and what ends with it.
+_OF_SSH = ("SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "SSH_AUTH_SOCK")
 
 
 def send_archive(connection: Connection, found: Probe, archive: Archive) -> bool:
@@ -72,11 +76,18 @@ def start(connection: Connection, found: Probe, archive: Archive, order: Machine
         BootstrapFailed: the archive did not arrive, or the agent did not start; with its reason.
         ConnectFailed: as `Connection.run`.
     """
-    command, stdin = shlex.join(_verb_argv(found, archive, "start")), order_line(order)
     limit_s = PACKAGES_MAX_S if order.packages else START_MAX_S
+    data = b""
     if archive.name not in found.archives:
-        command, sent = _sending(found, archive.name, archive.read(), "start")
-        stdin, limit_s = sent + stdin, limit_s + SEND_MAX_S
+        data, limit_s = archive.read(), limit_s + SEND_MAX_S
+    words = (found.cache, archive.name, archive.digest, str(len(data)))
+    verb = ("start", order.cluster, order.agent)
+    # An agent finds what is installed there, as tasks do; its own modules come first.
+    line = f"{_receiver(found.executable, '-P')} {shlex.join([*words, *verb])}"
+    # The agent keeps this environment to its end.
+    script = f"unset {' '.join(_OF_SSH)}; export COVEY_OWNER={secrets.token_hex(16)}; exec {line}"
+    command = f"exec sh -c {shlex.quote(script)}"
+    stdin = RECEIVE.encode() + data + order_line(order)
     done = connection.run(command, stdin=stdin, timeout_s=limit_s)
     return _answer(connection.host, "start", done)
 
@@ -154,15 +165,15 @@ def _verb_argv(found: Probe, archive: Archive, verb: str) -> list[str]:
     return [found.executable, *VERB_OPTIONS, f"{found.cache}/{archive.name}", "--on-machine", verb]
 
 
-def _sending(found: Probe, name: str, data: bytes, *then: str) -> tuple[str, bytes]:
-    """Command and input that put a file into the cache there.
+def _sending(found: Probe, name: str, data: bytes) -> tuple[str, bytes]:
+    """Command and input that put a file into the cache there."""
+    words = (found.cache, name, hashlib.sha256(data).hexdigest(), str(len(data)))
+    command = f"{_receiver(found.executable, '-S')} {shlex.join(words)}"
+    return command, RECEIVE.encode() + data
 
-    then: a verb that the file runs afterwards, with the rest of the input.
-    """
-    script, digest = RECEIVE.encode(), hashlib.sha256(data).hexdigest()
-    python = f"{shlex.quote(found.executable)} -S"
-    words = (found.cache, name, digest, str(len(data)), *then)
-    return f"{runner(python, len(script))} {shlex.join(words)}", script + data
+
+def _receiver(python: str, option: str) -> str:
+    return runner(f"{shlex.quote(python)} {option}", len(RECEIVE.encode()))
 
 
 def _limit_s(verb: str) -> float:

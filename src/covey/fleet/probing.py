@@ -4,12 +4,11 @@
 line after the mark of `covey.agent.machine`.
 """
 
-from covey.agent.machine import ANSWER_MARK, VERB_OPTIONS
+from covey.agent.machine import ANSWER_MARK
 
 _HEAD = f"""
 import errno, json, os, sys, time
 MARK = {ANSWER_MARK!r}
-OPTIONS = {VERB_OPTIONS!r}
 
 def answer(**what):
     # A start-up file may have printed half a line.
@@ -138,43 +137,54 @@ answer(
 """
 )
 
-#: Takes a file from standard input. Arguments: directory, name, sha256, size, and perhaps a verb
-#: that the file then runs, with one more line of standard input.
+#: Takes a file from standard input. Arguments: directory, name, sha256, size (0: it is there), and
+#: perhaps a verb that the file then runs, with the rest of standard input: nothing of that is read
+#: here, it may hold keys.
 RECEIVE = (
     _HEAD
     + """
 import hashlib
 directory, name, digest, size = sys.argv[1:5]
 verb = sys.argv[5:]
+path = os.path.join(directory, name)
 new = os.path.join(directory, ".%s.%d.part" % (name, os.getpid()))
 left, seen = int(size), hashlib.sha256()
 problem = remedy = ""
 try:
-    # What an earlier transfer left when it was cut.
-    for old in os.listdir(directory):
-        path = os.path.join(directory, old)
-        if old.endswith(".part") and time.time() - os.stat(path).st_mtime > 3600:
+    if not left:
+        with open(path, "rb") as file:
+            seen.update(file.read())
+        if seen.hexdigest() != digest:
             os.unlink(path)
-    with open(new, "xb") as file:
-        while left:
-            data = sys.stdin.buffer.read(min(left, 1 << 20))
-            if not data:
-                break
-            seen.update(data)
-            file.write(data)
-            left -= len(data)
-        file.flush()
-        os.fsync(file.fileno())
-    if left:
-        problem = "the archive was cut short: %d of %s bytes are missing" % (left, size)
-        remedy = "again: covey up"
-    elif seen.hexdigest() != digest:
-        problem = "the archive was damaged on its way (sha256 %s)" % seen.hexdigest()[:12]
-        remedy = "again: covey up"
+            problem, remedy = "the archive there is damaged", "again: covey up"
     else:
-        os.rename(new, os.path.join(directory, name))
+        # What an earlier transfer left when it was cut.
+        for old in os.listdir(directory):
+            old = os.path.join(directory, old)
+            if old.endswith(".part") and time.time() - os.stat(old).st_mtime > 3600:
+                os.unlink(old)
+        with open(new, "xb") as file:
+            while left:
+                data = os.read(0, min(left, 1 << 20))
+                if not data:
+                    break
+                seen.update(data)
+                file.write(data)
+                left -= len(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if left:
+            problem = "the archive was cut short: %d of %s bytes are missing" % (left, size)
+            remedy = "again: covey up"
+        elif seen.hexdigest() != digest:
+            problem = "the archive was damaged on its way (sha256 %s)" % seen.hexdigest()[:12]
+            remedy = "again: covey up"
+        else:
+            os.rename(new, path)
 except OSError as error:
     problem = "the archive cannot be written to %s: %s" % (directory, why(error))
+    if not left and size == "0":
+        problem = "the archive there cannot be read: %s" % why(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some space there (%d MB are needed)" % (int(size) // 1000000 + 1)
 finally:
@@ -184,12 +194,11 @@ finally:
         pass
 if problem or not verb:
     answer(problem=problem, remedy=remedy)
-# We read ahead. The line may hold keys: it is never on a disk.
-line = os.memfd_create("order")
-os.write(line, sys.stdin.buffer.readline())
-os.lseek(line, 0, os.SEEK_SET)
-os.dup2(line, 0)
-path = os.path.join(directory, name)
-os.execv(sys.executable, [sys.executable, *OPTIONS, path, "--on-machine", *verb])
+# This very process goes on: another Python would cost as much again.
+data = None
+sys.argv = [path] + verb
+sys.path.insert(0, path)
+from covey.agent.remote import main
+sys.exit(main())
 """
 )

@@ -45,11 +45,13 @@ class Connection(Protocol):
 def runner(python: str, size: int) -> str:
     """A command of `python` that runs the first `size` bytes of its standard input as a script.
 
-    Modules that lie about in the home directory are not taken for Python's own. The bytes are
-    spelled for 2.7 as for 3; no character in it means anything to any shell inside double quotes.
+    Modules that lie about in the home directory are not taken for Python's own. Not a byte more is
+    read than those: what follows is for the script, and may hold keys. It is spelled for 2.7 as for
+    3; no character in it means anything to any shell inside double quotes.
     """
-    read = f"exec(getattr(sys.stdin,'buffer',sys.stdin).read({size}).decode('utf-8'))"
-    return f'{python} -c "import sys;sys.path[:]=filter(None,sys.path);{read}"'
+    read = "r=lambda n:(lambda p:p and p+r(n-len(p)))(os.read(0,n)) if n else b''"
+    run = f"exec(r({size}).decode('utf-8'))"
+    return f'{python} -c "import os,sys;sys.path[:]=filter(None,sys.path);{read};{run}"'
 
 
 def no_answer(host: Host, step: str, done: Done) -> BootstrapFailed:

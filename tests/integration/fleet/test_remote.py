@@ -51,6 +51,31 @@ def test_no_key_is_left_on_disk_nor_in_arguments_or_environments(site: Site) -> 
     assert Path(f"/proc/{started.pid}/mem").stat().st_uid == 0
 
 
+def test_no_key_is_in_the_memory_that_the_users_code_shares(site: Site) -> None:
+    agent = site.start().pid
+    others = [pid for pid in site.machine.processes() if pid != agent]
+    assert others, "no zygote"
+    for pid in others:
+        memory = _memory(pid)
+        assert site.machine.name.encode() in memory
+        for secret in (site.order.key, bytes.fromhex(site.order.key), site.order.password):
+            data = secret if isinstance(secret, bytes) else secret.encode()
+            assert data not in memory
+
+
+def _memory(pid: int) -> bytes:
+    """What is written or could be, of a process."""
+    found = b""
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, rights = line.split()[:2]
+            first, last = (int(number, 16) for number in span.split("-"))
+            if rights.startswith("rw"):
+                memory.seek(first)
+                found += memory.read(last - first)
+    return found
+
+
 def _content(path: Path) -> bytes:
     """b"" of what is gone by now: the shell that started it, a file that was put in its place."""
     try:
@@ -135,6 +160,18 @@ def test_an_agent_that_was_killed_is_cleaned_up_after_and_started_again(site: Si
     assert new.state == "started"
     assert not Path(old.runtime_dir).exists()
     assert proctree.find_owned(old.incarnation) == []
+
+
+def test_an_archive_that_was_changed_there_is_not_run(site: Site) -> None:
+    found = site.probe()
+    bootstrap.send_archive(site.connection, found, site.archive)
+    found = site.probe()
+    there = Path(found.cache) / site.archive.name
+    there.write_bytes(site.archive.read() + b"x")
+    with pytest.raises(BootstrapFailed, match="damaged"):
+        bootstrap.start(site.connection, found, site.archive, site.order)
+    assert not there.exists()
+    assert site.start().state == "started"
 
 
 def test_two_starts_at_once_start_one_agent(site: Site) -> None:
