@@ -7,7 +7,6 @@ otherwise.
 """
 
 from bisect import bisect_right
-from collections import deque
 from dataclasses import dataclass, field
 
 from covey.core.pending import Pending
@@ -50,7 +49,9 @@ class Holding:
     """What one agent holds of a job."""
 
     count: int = 0
-    leases: deque[Lease] = field(default_factory=deque[Lease])
+    #: In order of granting; those of which nothing is out any more are gone, however long an older
+    #: one lasts.
+    leases: dict[Lease, None] = field(default_factory=dict[Lease, None])
 
 
 class Job:
@@ -86,6 +87,8 @@ class Job:
         #: Of a restored job, see `Restored.spans`.
         self.spans: list[tuple[int, int]] = []
         self.running: dict[int, Lease] = {}
+        #: How many of them there are, by priority: to count leases would be dear each time.
+        self.urgencies: dict[int, int] = {}
         self.holdings: dict[str, Holding] = {}
         #: n of the running or of the next attempt, where it is not 1.
         self.ns: dict[int, int] = {}
@@ -229,11 +232,11 @@ class Job:
     def reduce(self, lease: Lease, count: int) -> None:
         """So many tasks of a lease came back (and are out of `running`)."""
         lease.left -= count
+        self.urgencies[self.shapes[lease.shape].priority] -= count
         holding = self.holdings[lease.agent]
         holding.count -= count
-        leases = holding.leases
-        while leases and not leases[0].left:
-            leases.popleft()
+        if not lease.left:
+            del holding.leases[lease]
         if not holding.count:
             del self.holdings[lease.agent]
 
@@ -275,17 +278,23 @@ class Job:
             held = self.leases_of(agent)
             assert len(held) == holding.count, f"{agent} holds what is counted"
             assert sum(lease.left for lease in holding.leases) == holding.count
+            assert all(lease.left > 0 for lease in holding.leases), "a lease is kept for nothing"
         assert sum(h.count for h in self.holdings.values()) == len(self.running)
+        for priority, count in self.urgencies.items():
+            leases = self.running.values()
+            assert count == sum(self.shapes[le.shape].priority == priority for le in leases)
 
     def _lend(self, ids: list[int], lease: Lease) -> None:
         if not ids:
             return
         self.running.update(dict.fromkeys(ids, lease))
+        priority = self.shapes[lease.shape].priority
+        self.urgencies[priority] = self.urgencies.get(priority, 0) + len(ids)
         holding = self.holdings.get(lease.agent)
         if holding is None:
             holding = self.holdings[lease.agent] = Holding()
         holding.count += len(ids)
-        holding.leases.append(lease)
+        holding.leases[lease] = None
 
     def _strike(self, task: int) -> int:
         if self.held_back.strike(task):

@@ -173,12 +173,17 @@ class Probing:
 
 
 def _bound(job: Job, terms: Shape, names: Sequence[str]) -> int:
-    """Tasks of the job that were granted to these agents, and keep others of a shape waiting."""
-    if terms.priority <= job.least_priority and not is_constrained(terms):
-        return len(job.running)
-    # What runs where these tasks may not go does not keep them waiting, nor what is less urgent.
+    """Tasks of the job that were granted and keep others of a shape waiting.
+
+    Not those that run where these may not go, nor what is less urgent.
+    """
+    is_lowest = terms.priority <= job.least_priority
+    if not is_constrained(terms):
+        if is_lowest:
+            return len(job.running)
+        return sum(n for priority, n in job.urgencies.items() if priority >= terms.priority)
     holdings = [job.holdings[name] for name in names if name in job.holdings]
-    if terms.priority <= job.least_priority:
+    if is_lowest:
         return sum(holding.count for holding in holdings)
     shapes = job.shapes
     return sum(

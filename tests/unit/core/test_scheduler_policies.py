@@ -175,6 +175,17 @@ def test_what_is_less_urgent_keeps_no_urgent_task_of_the_job_from_being_bound(po
     assert len(agent.granted()) == 2 * bound
 
 
+def test_a_job_forgets_what_an_agent_gave_back_behind_a_task_that_lasts() -> None:
+    office = Office()
+    agent = office.agent()
+    office.job(2000, policy=RANDOM)
+    for task in range(2, 2001):
+        office.finish(agent, [task])
+    job = office.core.jobs[1]
+    assert list(job.running) == [1]
+    assert list(job.holdings[agent.name].leases) == [job.running[1]]
+
+
 def test_a_task_that_was_preempted_is_placed_again_and_its_start_does_not_count() -> None:
     office = Office()
     agent = office.agent()
