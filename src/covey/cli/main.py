@@ -5,6 +5,7 @@ Everything dear is imported late: `covey --version` needs neither click nor the 
 `covey --help` neither asyncio nor the bus.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -175,8 +176,7 @@ def _line_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, CoveyError):
         return one_line(error), USAGE if isinstance(error, ConfigError) else FAILED
     if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}", FAILED
+        return _line_of_system(error), FAILED
     if type(error).__module__.partition(".")[0] == "click":
         from covey.cli.usage import usage_line
 
@@ -186,6 +186,21 @@ def _line_and_code(error: Exception) -> tuple[str, int]:
         f"a bug in covey: {type(error).__name__}: {text} — please report it with what -v shows",
         FAILED,
     )
+
+
+def _line_of_system(error: OSError) -> str:
+    """What the system refused, of which file, and what helps."""
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # Where no file is named, it may be the one that the output goes to.
+        what = where or " where covey keeps its state, or where its output goes"
+        return f"{error.strerror}{what} — free space there, or set COVEY_HOME elsewhere"
+    if where:
+        from covey.settings import read_settings
+
+        if str(error.filename).startswith(str(read_settings().home)):
+            return f"{error.strerror}{where} — check who owns it, or set COVEY_HOME elsewhere"
+    return f"{error.strerror}{where}"
 
 
 def one_line(error: CoveyError) -> str:

@@ -174,3 +174,30 @@ def test_a_closed_standard_stream_is_one_that_nobody_reads(closed: str, covey: C
         if words.startswith("map") and ">&-" not in closed.replace("2>&-", ""):
             assert sorted(done.stdout.split()) == ["a", "b"]
     assert "succeeded" in covey("jobs").out
+
+
+@pytest.mark.parametrize("words", [("up", "--local", "1"), ("map", "--here", "echo", ":::", "a")])
+def test_a_state_directory_that_cannot_be_made_is_said_with_what_to_do(
+    words: tuple[str, ...], covey: CommandLine
+) -> None:
+    # Not even root can make one there.
+    covey.env["COVEY_HOME"] = f"/proc/{os.getpid()}/state"
+    done = covey(*words)
+    assert done.code in (1, 255)
+    assert "set COVEY_HOME elsewhere" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_what_finds_no_space_says_what_to_do(covey: CommandLine) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "covey", "jobs"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=covey.env,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"free space there" in done.stderr
+    assert done.stderr.count(b"\n") == 1
