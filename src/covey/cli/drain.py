@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from covey.client.client import HeadClient
 from covey.client.cluster import files_of
 from covey.errors import UsageError
 from covey.fleet.limit import select
+from covey.model.agent_state import AgentState
 from covey.settings import Settings
 
 #: Between two looks of --wait.
@@ -51,16 +53,35 @@ def drain(
     until = None if timeout is None else time.monotonic() + parse_duration(timeout)
     with head_of(settings) as head:
         head.ask("drain", machines=names, on=not undo)
-        busy = _await_idle(head, names, until) if wait and not undo else _busy(head, names)
+        left = _await_idle(head, names, until) if wait and not undo else _left(head, names)
     if call.as_json:
-        print_json({"machines": names, "draining": not undo, "busy": busy})
+        value = {"busy": left.busy, "silent": left.silent}
+        print_json({"machines": names, "draining": not undo, **value})
     elif undo:
         say(f"takes work again: {', '.join(names)}")
     else:
-        left = sum(busy.values())
-        state = f"{counted(left, 'task')} still running" if left else "nothing runs there"
-        say(f"drained: {', '.join(names)} ({state})")
-    return 1 if wait and any(busy.values()) else 0
+        say(f"drained: {', '.join(names)} ({left})")
+    return 1 if wait and not undo and left.is_any else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What still runs on the machines, as far as they can be asked."""
+
+    busy: dict[str, int]
+    #: Out of reach: what runs there is not known.
+    silent: list[str]
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.silent) or any(self.busy.values())
+
+    def __str__(self) -> str:
+        running = sum(self.busy.values())
+        parts = [f"{counted(running, 'task')} still running"] if running else []
+        if self.silent:
+            parts.append(f"out of reach: {', '.join(self.silent)}")
+        return ", ".join(parts) or "nothing runs there"
 
 
 def _names(settings: Settings, machines: Sequence[str], limit: str) -> list[str]:
@@ -73,20 +94,24 @@ def _names(settings: Settings, machines: Sequence[str], limit: str) -> list[str]
     return list(dict.fromkeys(names))
 
 
-def _busy(head: HeadClient, names: Sequence[str]) -> dict[str, int]:
+def _left(head: HeadClient, names: Sequence[str]) -> _Left:
     rows: dict[str, Any] = {str(row["name"]): row for row in machines_of(head.ask("status"))}
-    return {name: int(rows[name]["busy"]) for name in names if name in rows}
+    there = [name for name in names if name in rows]
+    silent = [name for name in there if rows[name]["state"] == AgentState.UNREACHABLE]
+    busy = {name: int(rows[name]["busy"]) for name in there if name not in silent}
+    return _Left(busy, silent)
 
 
-def _await_idle(head: HeadClient, names: Sequence[str], until: float | None) -> dict[str, int]:
+def _await_idle(head: HeadClient, names: Sequence[str], until: float | None) -> _Left:
     began = said_at = time.monotonic()
-    while any((busy := _busy(head, names)).values()):
+    while (left := _left(head, names)).is_any:
         now = time.monotonic()
         if until is not None and now > until:
             break
         if now > said_at + SAY_EVERY_S:
             said_at = now
-            waiting = ", ".join(f"{name}: {number}" for name, number in busy.items() if number)
-            note(f"covey: still running after {duration(now - began)}: {waiting}")
+            waiting = [f"{name}: {number}" for name, number in left.busy.items() if number]
+            waiting += [f"{name}: out of reach" for name in left.silent]
+            note(f"covey: still waiting after {duration(now - began)}: {', '.join(waiting)}")
         time.sleep(LOOK_EVERY_S)
-    return busy
+    return left

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from tests.integration.cli.schemas import checked
 
 from covey.testing import faults
 from covey.testing.cluster import Lab
@@ -62,6 +63,17 @@ def test_a_drained_machine_finishes_what_it_runs_and_its_rest_runs_elsewhere(lab
         lines = [line.split() for line in job.out.decode().splitlines()]
         assert sorted(item for _, item in lines) == items
         assert [machine for machine, _ in lines].count("local1") == 1
+
+
+@pytest.mark.timeout(300)
+def test_a_machine_out_of_reach_is_not_called_idle(lab: Lab):
+    with lab.cluster(machines=2, slots=1):
+        assert lab("chaos", "freeze", "local1", "--for", "60s").returncode == 0
+        wait_until(lambda: lab.states()["local1"] == "unreachable", describe=lab.states)
+        told = lab("drain", "local1", "--wait", "--timeout", "0.1s")
+        assert (told.returncode, told.stdout) == (1, "drained: local1 (out of reach: local1)\n")
+        value = checked("drain", lab("drain", "local1", "--json").stdout)
+        assert (value["busy"], value["silent"]) == ({}, ["local1"])
 
 
 @pytest.mark.timeout(300)
