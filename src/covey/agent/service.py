@@ -124,6 +124,8 @@ class AgentService:
 
     async def start(self) -> None:
         """Listen, and keep gauging and following until `close`."""
+        # Before the first task: a gate without a gauge is open.
+        self._read_gauges()
         await self._bus.listen(
             inbox_of_agent(self._place.cluster, self._place.agent),
             self._on_message,
@@ -316,8 +318,11 @@ class AgentService:
             if self._slots.is_broken:
                 log.error("children cannot be started any more")
                 self._left.set()
-            facts = self._gauges.read()
-            self.handle(Gauged(cast(float, facts["load1"]), cast(int, facts["mem_free"])))
+            self._read_gauges()
+
+    def _read_gauges(self) -> None:
+        facts = self._gauges.read()
+        self.handle(Gauged(cast(float, facts["load1"]), cast(int, facts["mem_free"])))
 
     async def _follow(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """Jobs that are private to another process: seen, followed, and cancelled from outside."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -125,3 +126,24 @@ def test_following_a_running_job_ends_with_its_tasks_and_ctrl_c_leaves_it(
 
 def test_the_name_of_the_private_agent_is_the_one_that_joblog_knows() -> None:
     assert AGENT_HERE == AGENT
+
+
+@pytest.mark.parametrize("gate", [("--memfree", "900T"), ("--load", "0.0001")])
+def test_not_even_the_first_task_starts_where_memory_or_load_forbids(
+    gate: tuple[str, str], covey: CommandLine
+) -> None:
+    if gate[0] == "--load" and os.getloadavg()[0] <= float(gate[1]):
+        pytest.skip("this machine does nothing at all")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "covey", "map", "--here", *gate, "echo", ":::", "a"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=covey.env,
+    )
+    try:
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(2)]
+        assert "0/1 0%  0 running" in said[1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)

@@ -210,7 +210,8 @@ class MapPlan:
             time_limit_s=self.timeout_s,
             time_limit_medians=self.timeout_medians,
             memfree_bytes=self.memfree_bytes,
-            load_max=0.0 if self.load is None else self.load.of(cpus),
+            # As in GNU parallel, 0 is the lowest limit, not none.
+            load_max=0.0 if self.load is None else self.load.of(cpus) or 0.01,
             nice=self.nice,
             may_chunk=self.halt is None,
             may_wait=self.halt is None,

@@ -99,6 +99,8 @@ def test_every_option_reaches_the_job() -> None:
     assert job.shapes == (shape,)
     assert (shape.limit, shape.time_limit_s, shape.nice) == (3, 120.0, 5)
     assert (shape.memfree_bytes, shape.load_max) == (1 << 30, 8.0)
+    # As in GNU parallel, --load 0 is the lowest limit, not none.
+    assert 0 < parse_map(["--load", "0", "x"]).spec(user="ann", cpus=10)[1].load_max < 0.1
 
 
 @pytest.mark.parametrize(
