@@ -195,12 +195,21 @@ def _line_of_system(error: OSError) -> str:
         # Where no file is named, it may be the one that the output goes to.
         what = where or " where covey keeps its state, or where its output goes"
         return f"{error.strerror}{what} — free space there, or set COVEY_HOME elsewhere"
-    if where:
-        from covey.settings import read_settings
-
-        if str(error.filename).startswith(str(read_settings().home)):
-            return f"{error.strerror}{where} — check who owns it, or set COVEY_HOME elsewhere"
+    if where and _is_state(str(error.filename)):
+        return f"{error.strerror}{where} — check who owns it, or set COVEY_HOME elsewhere"
     return f"{error.strerror}{where}"
+
+
+def _is_state(path: str) -> bool:
+    """Whether a file is where covey keeps its state."""
+    from covey.settings import read_settings
+
+    try:
+        home = str(read_settings().home)
+    except CoveyError:
+        # Another setting is wrong as well: the error that is being told must not be lost for that.
+        return False
+    return path == home or path.startswith(home + os.sep)
 
 
 def one_line(error: CoveyError) -> str:

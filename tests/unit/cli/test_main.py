@@ -90,6 +90,30 @@ def test_whatever_ends_a_command_becomes_one_line_and_an_exit_code(
 
 
 @pytest.mark.parametrize(
+    ("cluster", "path", "said"),
+    [
+        ("lab", "/s/lab/ledger", "/s/lab/ledger — check who owns it, or set COVEY_HOME elsewhere"),
+        ("lab", "/second/file", "/second/file"),
+        # A setting that is wrong as well does not keep it from being told.
+        ("no name", "/s/lab/ledger", "/s/lab/ledger"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_what_helps_where_covey_keeps_its_state(
+    cluster: str,
+    path: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COVEY_HOME", "/s")
+    monkeypatch.setenv("COVEY_CLUSTER", cluster)
+    refused = PermissionError(errno.EACCES, "Permission denied", path)
+    monkeypatch.setattr(frame, "_run_tree", Failing(refused))
+    assert frame.main(["jobs"]) == 1
+    assert capfd.readouterr().err == f"covey: Permission denied: {said}\n"
+
+
+@pytest.mark.parametrize(
     ("error", "code"), [(SettingsError("bad"), 255), (NotUp(), 255), (KeyboardInterrupt(), 130)]
 )
 def test_map_fails_with_255_because_1_to_101_count_items(
