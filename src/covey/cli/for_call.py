@@ -4,6 +4,7 @@ What the call brought up it takes down at its end, however it ends: well, by an 
 SIGTERM or a closed terminal.
 """
 
+import asyncio
 import signal
 import threading
 from collections.abc import Generator, Sequence
@@ -141,7 +142,14 @@ def _ended_by_signals() -> Generator[None]:
         return
 
     def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(_SIGNAL_BASE + number)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            _leave(number)
+        else:
+            # Raised where the loop has just called us, it would be taken for a bug of a connection
+            # (uvloop), and the call would go on without that.
+            loop.call_soon_threadsafe(_leave, number)
 
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, end) for number in numbers]
@@ -150,3 +158,7 @@ def _ended_by_signals() -> Generator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def _leave(number: int) -> None:
+    raise SystemExit(_SIGNAL_BASE + number)
