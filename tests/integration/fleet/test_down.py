@@ -58,13 +58,16 @@ def test_a_machine_out_of_reach_is_named_and_a_later_down_finds_it(archives: Pat
 def test_one_machine_leaves_and_the_cluster_stays(archives: Path) -> None:
     with room_of(archives, count=2) as room:
         room.up("lab1", "lab2", "--slots", "1")
-        call = room.lab.map("sleep 3; echo {}", ":::", *map(str, range(4)))
+        gate = room.lab.directory / "gate"
+        wait = f"until test -e {gate}; do sleep 0.1; done; echo {{}}"
+        call = room.lab.map(wait, ":::", *map(str, range(4)))
         wait_until(
             lambda: room.row("lab2")["busy"] == 1, describe=lambda: call.err, timeout_s=LONG_S
         )
         assert room.lab("down", "lab2").stdout == "left: lab2\n"
         assert room.machine("lab2").processes() == []
         assert sorted(room.lab.states()) == ["lab1"]
+        gate.touch()
         # What ran there runs on the other.
         assert call.wait() == 0, call.err
         assert sorted(call.out.split()) == [b"0", b"1", b"2", b"3"]
