@@ -51,7 +51,8 @@ class Seen:
         """An agent stops what runs in a slot."""
         bench = node.core._bench
         run = bench.slots.runs.get(slot)
-        if run is not None and run.is_returning:
+        # One whose scheduler is gone is stopped for that, also when it was to yield before.
+        if run is not None and run.is_returning and not run.is_orphan:
             waiting = [work.priority for work in bench.serving.preempting.values()]
             self.yielded.append((run.work.priority, max(waiting, default=run.work.priority)))
 
