@@ -31,13 +31,13 @@ _BLOCK_BYTES = 64
 #: Keys whose blocks are kept hashed: two directions of some hundred agents.
 _HASHED_MAX = 1024
 
+#: What the bytes of a key are in its inner and in its outer block (RFC 2104: ipad and opad).
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
 _NO_SESSION = bytes(16)
 _MAC_AT = 17
 _CONTENT_AT = 49
-
-
-_INNER = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 @lru_cache(maxsize=_HASHED_MAX)
