@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from covey.client.sparrow_ran import Ran, RanJob, Way
 from covey.client.sparrow_draw import DrawnJob, User
+from covey.client.sparrow_ran import Ran, RanJob, Way
 from covey.client.sparrow_stats import Spread, cdf, figures, histogram, percentile
 from covey.model.phases import Phases
 

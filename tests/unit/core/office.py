@@ -160,3 +160,17 @@ class Office:
     def states(self) -> list[str]:
         """States that job 1 went through."""
         return [record.state for record in self.all(RecordJob)]
+
+
+#: What makes a job one task per claim, as in the paper.
+PURE = {"is_multi_get": False}
+
+
+def cluster(office: Office, count: int, **report: Any) -> list[Agent]:
+    """Agents with two slots each."""
+    return [office.agent(f"a{number}", **report) for number in range(count)]
+
+
+def levels(agents: list[Agent]) -> list[int]:
+    """Reservations that each agent was told of last."""
+    return [agent.all(m.Enqueue)[-1].count for agent in agents if agent.all(m.Enqueue)]
