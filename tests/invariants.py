@@ -133,3 +133,8 @@ def what_takes_no_slot_waits_for_no_slot(waiting: int, running: int, places: int
 def slots_add_up(slots: int, busy: int, free: int) -> None:
     """Slots in use and free slots are all slots there are."""
     assert busy + free == slots, f"{busy} busy and {free} free of {slots} slots"
+
+
+def no_task_waits_beside_a_free_slot(running: int, slots: int, about: str) -> None:
+    """As many tasks of one slot as there are slots: each runs, however long the others take."""
+    assert running == slots, f"{running} of {slots} slots were found:\n{about}"

@@ -1,5 +1,6 @@
 """One agent, as its scheduler sees it: its state, its session, what it holds and may be given."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,8 @@ class Peer:
     free: int = 0
     #: Slots in which something ran when it last spoke, for whomever.
     busy: int = 0
+    #: When it was last granted something: what it says just then may be of before.
+    granted_at: float = -math.inf
     #: Tasks that it was granted and has not told the end of.
     out: int = 0
     #: (job, shape) -> tasks that a claim asked for and that were not there.

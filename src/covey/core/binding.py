@@ -23,6 +23,8 @@ from covey.wire.messages import Finished, Load, NoTask, Recorded, Withdraw
 
 #: Part of the newest measurement in the mean of an agent's task time.
 NEWEST_PART = 0.25
+#: Seconds after a grant in which what its agent says may still be of before.
+UNHEARD_MAX_S = 0.5
 
 
 class Binding:
@@ -90,7 +92,7 @@ class Binding:
             return
         count = min(room, self._credit.share(job, shape, peer, now))
         if count > 0:
-            self._granting.grant(job, shape, peer, count, now)
+            self._granting.grant(job, shape, peer, count, now, is_asked=True)
             self._reserving.granted(job, shape, count, now)
             if level >= 0 and job.pending[shape].count and now >= job.next_start_at:
                 self._reserving.reserve(job, shape, now)
@@ -109,7 +111,7 @@ class Binding:
         """One task per claim: there is none of this shape for the agent, but maybe a sibling."""
         other = self._sibling(job, shape, peer, now)
         if other:
-            self._granting.grant(job, other, peer, 1, now)
+            self._granting.grant(job, other, peer, 1, now, is_asked=True)
             self._reserving.granted(job, other, 1, now)
         self._roster.send(peer, NoTask(job.number, shape), now)
         if job.pending[shape].count:
@@ -182,6 +184,17 @@ class Binding:
         """
         if job.number in self._sharing:
             self._credit.call_back(job, now)
+
+    def pulse(self, peer: Peer, now: float) -> None:
+        """A heartbeat tells how many slots are busy: those that are not are credit.
+
+        A claim that found nothing held slots of which nobody speaks again before something ends
+        there; with tasks that last for hours, what is pending would wait beside them.
+        """
+        busy = peer.facts.get("busy")
+        if isinstance(busy, int) and now >= peer.granted_at + UNHEARD_MAX_S:
+            self._granting.heard(peer, max(peer.free, peer.slots - busy))
+            self.spend(peer, now)
 
     def relieve(self, peer: Peer, now: float) -> None:
         """The agent's slots are held by others too: what of ours waits there may go elsewhere."""

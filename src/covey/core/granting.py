@@ -43,18 +43,22 @@ class Granting:
         mean = job.bytes_mean.get(shape, 0)
         return min(GRANT_MAX, max(1, MESSAGE_MAX_BYTES // mean)) if mean else GRANT_MAX
 
-    def grant(self, job: Job, shape: int, peer: Peer, count: int, now: float) -> None:
-        """Grant `count` pending tasks of a shape."""
+    def grant(
+        self, job: Job, shape: int, peer: Peer, count: int, now: float, *, is_asked: bool = False
+    ) -> None:
+        """Grant `count` pending tasks of a shape. `is_asked`: to a claim, which holds its slots."""
         ids, ns = job.take(shape, count, peer.name, now)
         self.tell(job, peer, shape, now)
         self._roster.send(peer, Grant(job.number, shape, job.term, ids, ns), now)
         peer.out += len(ids)
+        peer.granted_at = now
         key = (job.number, shape)
         peer.parked.pop(key, None)
         if peer.levels.get(key) == DORMANT:
             self._roster.offers.put(peer, key, STANDING)
         self.credited.pop(peer.name, None)
-        self.heard(peer, max(0, peer.free - len(ids) * job.shapes[shape].slots))
+        taken = 0 if is_asked else len(ids) * job.shapes[shape].slots
+        self.heard(peer, max(0, peer.free - taken))
         if job.spec.start_delay_s:
             job.next_start_at = now + job.spec.start_delay_s
             if job.pending[shape].count:

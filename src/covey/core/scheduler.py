@@ -175,8 +175,11 @@ class SchedulerCore:
             return  # A stranger: whoever knows it says so with AgentKnown.
         for message in self.roster.arrived(peer, event.frame, now):
             self._apply(peer, message, now)
-        if isinstance(event.frame.message, Heartbeat) and peer.is_ready and peer.is_crowded:
-            self.binding.relieve(peer, now)
+        if isinstance(event.frame.message, Heartbeat) and peer.is_ready:
+            if peer.is_crowded:
+                self.binding.relieve(peer, now)
+            else:
+                self.binding.pulse(peer, now)
 
     def _apply(self, peer: Peer, message: Message, now: float) -> None:
         counts = self.roster.counts
