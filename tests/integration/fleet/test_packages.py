@@ -11,6 +11,7 @@ from tests.integration.fleet.site import Site
 
 from covey.errors import BootstrapFailed
 from covey.testing.nats import CLUSTER
+from covey.testing.waiting import wait_until
 
 
 def _wheel(directory: Path, name: str) -> Path:
@@ -53,4 +54,4 @@ def test_packages_that_pip_cannot_install_are_said(site: Site) -> None:
         site.start(replace(site.order, packages=("./no-such-wheel-1.0-py3-none-any.whl",)))
     assert "pip cannot install ./no-such-wheel" in str(failed.value)
     assert "packages = in covey.toml" in failed.value.data["remedy"]
-    assert site.machine.processes() == []
+    wait_until(lambda: site.machine.processes() == [])
