@@ -191,15 +191,13 @@ class Binding:
         A claim that found nothing held slots of which nobody speaks again before something ends
         there; with tasks that last for hours, what is pending would wait beside them.
         """
-        busy = peer.facts.get("busy")
-        if isinstance(busy, int) and now >= peer.granted_at + UNHEARD_MAX_S:
-            self._granting.heard(peer, max(peer.free, peer.slots - busy))
+        if now >= peer.granted_at + UNHEARD_MAX_S:
+            self._granting.heard(peer, max(peer.free, peer.slots - peer.busy))
             self.spend(peer, now)
 
     def relieve(self, peer: Peer, now: float) -> None:
         """The agent's slots are held by others too: what of ours waits there may go elsewhere."""
-        busy = peer.facts["busy"]
-        self._granting.heard(peer, min(peer.free, max(0, peer.slots - busy)))
+        self._granting.heard(peer, min(peer.free, max(0, peer.slots - peer.busy)))
         for job in self._sharing.values():
             if peer.name in job.holdings:
                 self._credit.call_back(job, now)

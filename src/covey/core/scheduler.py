@@ -175,7 +175,9 @@ class SchedulerCore:
             return  # A stranger: whoever knows it says so with AgentKnown.
         for message in self.roster.arrived(peer, event.frame, now):
             self._apply(peer, message, now)
-        if isinstance(event.frame.message, Heartbeat) and peer.is_ready:
+        said = event.frame.message
+        # Those that only acknowledge tell nothing of slots: what is known may be of before a grant.
+        if isinstance(said, Heartbeat) and "busy" in said.facts and peer.is_ready:
             if peer.is_crowded:
                 self.binding.relieve(peer, now)
             else:
