@@ -14,6 +14,7 @@ from covey.client.connecting import connect
 from covey.client.jobs import PAGE_ROWS, JobOrder
 from covey.client.launch import Launch
 from covey.client.private import AGENT
+from covey.client.whereabouts import where_text
 from covey.core.events import AgentKnown, PeerGone
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, JobNotFound, StartFailed
@@ -44,9 +45,8 @@ class PrivateJob:
         self._launch = launch
         self._run = launch.run
         self._root = launch.root
-        slots = launch.slots
         self.job = launch.run.number
-        self.where = f"this machine, {slots.count} slot{'s' if slots.count != 1 else ''}"
+        self.where = where_text(1, launch.slots.count, is_private=True)
         self.changed = asyncio.Event()
         self.on_output: Callable[[Output], None] | None = None
         self.error: CoveyError | None = None

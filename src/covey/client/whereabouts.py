@@ -1,4 +1,4 @@
-"""Where a job of the head may run, in words: what its progress begins with."""
+"""Where a job may run, in words: what its progress begins with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,13 @@ def where_of(status: Mapping[str, Any], spec: JobSpec) -> str:
         if row["state"] == "ready"
         and any(fits(terms, row["name"], row["groups"]) for terms in shapes)
     ]
-    return f"{_counted(len(rows), 'machine')}, {_counted(sum(r['slots'] for r in rows), 'slot')}"
+    return where_text(len(rows), sum(row["slots"] for row in rows), is_private=False)
+
+
+def where_text(machines: int, slots: int, *, is_private: bool) -> str:
+    """`this machine, 2 slots`, `3 machines, 24 slots`."""
+    place = "this machine" if is_private else _counted(machines, "machine")
+    return f"{place}, {_counted(slots, 'slot')}"
 
 
 def _counted(count: int, what: str) -> str:

@@ -11,7 +11,6 @@ from typing import TextIO
 
 from covey.cli.duration import duration
 from covey.cli.map.plan import MapPlan
-from covey.cli.output import counted
 
 #: Seconds between two drawings of the bar, and between two lines where there is no terminal.
 BAR_EVERY_S = 0.1
@@ -131,12 +130,6 @@ def quietly(write: Callable[[], object]) -> None:
 
 def _rate(per_s: float) -> str:
     return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.2g}" if per_s < 10 else f"{per_s:.1f}"
-
-
-def where_text(machines: int, slots: int, *, is_private: bool) -> str:
-    """The first line: `on this machine, 2 slots`, `on 3 machines, 24 slots`."""
-    place = "this machine" if is_private else counted(machines, "machine")
-    return f"on {place}, {counted(slots, 'slot')}"
 
 
 def summary(counts: Counts, elapsed_s: float, *, job: int | None, joblog: str | None) -> str:

@@ -3,7 +3,8 @@
 import io
 
 from covey.cli.map.grammar import parse_map
-from covey.cli.map.progress import Counts, Progress, summary, where_text
+from covey.cli.map.progress import Counts, Progress, summary
+from covey.client.whereabouts import where_text
 
 
 class Terminal(io.StringIO):
@@ -19,8 +20,8 @@ def test_the_first_line_says_where_the_job_runs() -> None:
     stream = io.StringIO()
     progress(stream)
     assert stream.getvalue() == "covey: on this machine, 2 slots\n"
-    assert where_text(3, 24, is_private=False) == "on 3 machines, 24 slots"
-    assert where_text(1, 1, is_private=True) == "on this machine, 1 slot"
+    assert f"on {where_text(3, 24, is_private=False)}" == "on 3 machines, 24 slots"
+    assert f"on {where_text(1, 1, is_private=True)}" == "on this machine, 1 slot"
 
 
 def test_without_a_terminal_there_is_a_line_every_few_seconds() -> None:
