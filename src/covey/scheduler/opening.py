@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ from covey.scheduler.schema import (
 
 #: Longest wait for another process's transaction (a slice of `prune`, a fold).
 BUSY_TIMEOUT_S = 30.0
+#: How soon a lock is tried again for which SQLite itself does not wait.
+BUSY_RETRY_S = 0.005
 #: An existing file up to this size is checked whole before it is used (some 0.3 s).
 CHECK_MAX_BYTES = 64 * 1024 * 1024
 
@@ -77,7 +80,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, is_thorough: bool) -> None:
     if found == 0:
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    db.execute("PRAGMA journal_mode=WAL")
+    _keep_a_journal(db)
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA wal_autocheckpoint=0")
     if found == 0:
@@ -88,6 +91,23 @@ def _prepare(db: sqlite3.Connection, path: Path, *, is_thorough: bool) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute("UPDATE meta SET value = value WHERE name = 'term'")
     db.execute("ROLLBACK")
+
+
+def _keep_a_journal(db: sqlite3.Connection) -> None:
+    """Set WAL, however many processes begin the same file just now.
+
+    SQLite takes this lock by an upgrade of a read lock, for which it never asks the busy handler
+    (btree.c, sqlite3BtreeSetVersion): the loser of the race is told BUSY at once.
+    """
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if _code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+        time.sleep(BUSY_RETRY_S)
 
 
 def _version_of(db: sqlite3.Connection, path: Path) -> int:

@@ -4,9 +4,11 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.ledgers import a_job, open_ledger, outcomes, record, write_job
 
 from covey.errors import CoveyError, DiskFull, LedgerError
 from covey.scheduler.ledger import Items, Ledger
+from covey.scheduler.opening import connect_writer
 from covey.scheduler.reader import LedgerReader
 from covey.scheduler.view import LedgerView
 from covey.testing.waiting import wait_until
@@ -218,3 +221,19 @@ def test_many_processes_may_begin_the_same_ledger_at_once(tmp_path: Path) -> Non
             racer.stdin = None
         errors = [racer.communicate(timeout=100)[1].decode() for racer in racers]
         assert errors == [""] * 6
+
+
+def test_a_ledger_waits_for_whoever_begins_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    connect_writer(path).close()
+    # As it lies before the first of them has set the journal, and with that lock held.
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA journal_mode=DELETE")
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+    release.start()
+    db = connect_writer(path)
+    assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    db.close()
+    release.join()
+    other.close()
