@@ -6,6 +6,8 @@ BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
+# Real processes on a busy machine: the few that failed are run again, alone, and named (ADR 14).
+SECOND_TRY := $(BIN)/python tools/second_try.py
 DEMO_OUT := demo-out
 SHELL := /bin/sh
 # The tests start covey a thousand times: its modules are compiled once, not each time.
@@ -54,9 +56,9 @@ test: venv system-packages  ## everything: checks, all tests, the conformance ta
 	$(PYTEST) -n $(JOBS) tests/unit tests/property
 	$(PYTEST) tests/architecture
 	$(PYTEST) -n $(JOBS) tests/simulator
-	$(PYTEST) -n $(JOBS) tests/integration
-	$(PYTEST) -n $(JOBS) tests/conformance
-	$(PYTEST) tests/docs
+	$(SECOND_TRY) -n $(JOBS) tests/integration
+	$(SECOND_TRY) -n $(JOBS) tests/conformance
+	$(SECOND_TRY) tests/docs
 	@$(MAKE) --no-print-directory wheel-test
 
 conformance: venv  ## the 40 rows of the consolidated table: pass or open
