@@ -6,11 +6,11 @@ All agents, their children and the bus share its processors; sleeping tasks take
 from bisect import bisect_right
 
 from covey.bus.loop import run_loop
-from covey.client.sparrow import Sparrow
-from covey.client.sparrow_draw import Ask, DrawnJob, User, draw
-from covey.client.sparrow_machines import VirtualMachines
-from covey.client.sparrow_ran import Ran, Way
-from covey.client.sparrow_stats import figures
+from covey.client.sparrow.draw import Ask, DrawnJob, User, draw
+from covey.client.sparrow.machines import VirtualMachines
+from covey.client.sparrow.ran import Ran, Way
+from covey.client.sparrow.stats import figures
+from covey.client.sparrow.trial import Sparrow
 from covey.fleet.call_settings import settings_of_call
 
 #: Agents, and slots of each.

@@ -78,7 +78,7 @@ MAY_START_PROCESSES = {
     "client/private.py": "the root of a private run",
     "client/joining.py": "the keeper of this machine's place in a cluster",
     "client/keeper.py": "what brings an agent onto this machine, as ssh does onto others",
-    "cli/sim_run.py": "points of a simulation",
+    "cli/sim/run.py": "points of a simulation",
     "client/direct.py": "commands of covey exec on virtual machines",
 }
 STARTS_A_PROCESS = re.compile(

@@ -9,7 +9,7 @@ import click
 from covey.cli.call import Call, command, limit_option
 from covey.cli.for_call import machines_of_call
 from covey.cli.output import has_colour, note, print_json, printable, say, text_or_base64
-from covey.cli.run_follow import Interrupted, follow
+from covey.cli.run.follow import Interrupted, follow
 from covey.client.directories import MKDIR, Made, made, mkdir_errand
 from covey.client.errands import ErrandOrder, ErrandResult
 from covey.errors import UsageError

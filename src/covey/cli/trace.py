@@ -14,7 +14,7 @@ from covey.cli.output import Column, counted, note, print_json, print_table, say
 from covey.cli.select import parse_selector
 from covey.cli.trace_export import Traced, cdf_rows, perfetto
 from covey.cli.view import ledger_of, one_job, pages
-from covey.client.sparrow_stats import PERCENTILES, Spread, rounded
+from covey.client.sparrow.stats import PERCENTILES, Spread, rounded
 from covey.errors import UsageError
 from covey.model.phases import (
     PARTS,

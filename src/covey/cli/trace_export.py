@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from covey.client.sparrow_stats import cdf
+from covey.client.sparrow.stats import cdf
 from covey.model.phases import PARTS, STEPS, Phases, part_s
 
 #: The scheduler's track; agents follow.

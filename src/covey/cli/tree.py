@@ -27,7 +27,9 @@ class Entry(NamedTuple):
 #: Name -> where it is. The order is the order of `covey --help`.
 COMMANDS: dict[str, Entry] = {
     "map": Entry("Work", "covey.cli.map.command", "", "Run a command for each item of a list."),
-    "run": Entry("Work", "covey.cli.run", "run", "Run a command or script on every machine."),
+    "run": Entry(
+        "Work", "covey.cli.run.command", "run", "Run a command or script on every machine."
+    ),
     "exec": Entry("Work", "covey.cli.exec", "exec_", "Run a command on one machine, as if here."),
     "mkdir": Entry("Work", "covey.cli.mkdir", "mkdir", "Make a directory on every machine."),
     "jobs": Entry("Jobs", "covey.cli.jobs", "jobs", "List jobs, newest last."),
@@ -53,8 +55,10 @@ COMMANDS: dict[str, Entry] = {
     "ping": Entry("Cluster", "covey.cli.ping", "ping", "An echo from each machine."),
     "start_local": Entry("Cluster", "covey.cli.up", "start_local", "The same as: up --local N."),
     "shutdown_local": Entry("Cluster", "covey.cli.down", "shutdown_local", "The same as: down."),
-    "sim": Entry("Scheduling", "covey.cli.sim", "sim", "Policies on simulated clusters."),
-    "sparrow": Entry("Scheduling", "covey.cli.sparrow", "sparrow", "Try placement policies."),
+    "sim": Entry("Scheduling", "covey.cli.sim.command", "sim", "Policies on simulated clusters."),
+    "sparrow": Entry(
+        "Scheduling", "covey.cli.sparrow.command", "sparrow", "Try placement policies."
+    ),
     "trace": Entry("Scheduling", "covey.cli.trace", "trace", "Where the time of each task went."),
     "config": Entry("PPSS's words", "covey.cli.ppss", "config", "Write a list of machines."),
     "deploy": Entry("PPSS's words", "covey.cli.ppss", "deploy", "The same as: up --no-start."),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from covey.cli.run_report import exit_code, grouped, how_it_ended, json_value, names_text, summary
+from covey.cli.run.report import exit_code, grouped, how_it_ended, json_value, names_text, summary
 from covey.client.errands import End, ErrandResult
 
 

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from covey.cli.foreign import ForeignCommand, split_words
-from covey.cli.run_order import read_order
+from covey.cli.run.order import read_order
 from covey.errors import CoveyError, UsageError
 
 

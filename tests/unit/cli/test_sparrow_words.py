@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from covey.cli.sparrow import order_of, sparrow
-from covey.cli.sparrow_order import Order
+from covey.cli.sparrow.command import order_of, sparrow
+from covey.cli.sparrow.order import Order
 from covey.errors import UsageError
 from covey.model.policy import POLICIES
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covey.client.sparrow_draw import (
+from covey.client.sparrow.draw import (
     Ask,
     DrawnJob,
     User,

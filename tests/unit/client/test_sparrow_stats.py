@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from covey.client.sparrow_draw import DrawnJob, User
-from covey.client.sparrow_ran import Ran, RanJob, Way
-from covey.client.sparrow_stats import Spread, cdf, figures, histogram, percentile
+from covey.client.sparrow.draw import DrawnJob, User
+from covey.client.sparrow.ran import Ran, RanJob, Way
+from covey.client.sparrow.stats import Spread, cdf, figures, histogram, percentile
 from covey.model.phases import Phases
 
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 
 from covey.agent.synthetic import WORK
 from covey.client.calls import context_of
-from covey.client.sparrow_draw import DrawnJob
-from covey.client.sparrow_machines import Machines
-from covey.client.sparrow_own import ANSWER_MAX_S, OwnScheduler
-from covey.client.sparrow_ran import Ran, RanJob, Scheduler, Way
+from covey.client.sparrow.draw import DrawnJob
+from covey.client.sparrow.machines import Machines
+from covey.client.sparrow.own import ANSWER_MAX_S, OwnScheduler
+from covey.client.sparrow.ran import Ran, RanJob, Scheduler, Way
 from covey.errors import ClusterError
 from covey.files.transfer import digest_of
 from covey.model.job import JobSpec, RetryPolicy, Shape

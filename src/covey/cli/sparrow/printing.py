@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from covey.cli.duration import duration
 from covey.cli.output import Column, print_table, say
-from covey.client.sparrow_stats import Figures, Spread, histogram
+from covey.client.sparrow.stats import Figures, Spread, histogram
 
 #: Columns of the longest bar.
 BAR_MAX = 40

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from covey.cli.output import note
-from covey.cli.sim_plan import cores
+from covey.cli.sim.plan import cores
 from covey.sim.study import Result, Study, run
 
 #: Objects made between two looks for cycles. A simulation makes millions and no cycles: the usual

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import click
 
 from covey.cli.call import Call, command
-from covey.cli.sim_plan import Asked, planned
-from covey.cli.sim_report import print_report, write_files
-from covey.cli.sim_run import run_all
+from covey.cli.sim.plan import Asked, planned
+from covey.cli.sim.report import print_report, write_files
+from covey.cli.sim.run import run_all
 from covey.sim.figures import FIGURES
 from covey.sim.workload import DURATIONS
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from covey.client.sparrow_draw import DrawnJob, ideal_responses
-from covey.client.sparrow_ran import Ran, RanJob
+from covey.client.sparrow.draw import DrawnJob, ideal_responses
+from covey.client.sparrow.ran import Ran, RanJob
 from covey.model.phases import Phases, aligned, part_s
 
 #: Lines of a histogram.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from covey.client.sparrow_draw import Ask
+from covey.client.sparrow.draw import Ask
 
 #: Virtual machines, and slots of each, where neither is given and no cluster is up: what the Python
 #: replication was tried with.

@@ -18,8 +18,8 @@ from covey.client.feed import Entry, Feed, Options, Place, Whole
 from covey.client.future import Future
 from covey.client.reach import head_files
 from covey.client.schedulers import checked_list, running_in
-from covey.client.sparrow_draw import DrawnJob, User
-from covey.client.sparrow_ran import COUNTED, RanJob
+from covey.client.sparrow.draw import DrawnJob, User
+from covey.client.sparrow.ran import COUNTED, RanJob
 from covey.client.users import users_of_cluster
 from covey.errors import CoveyError, NotUp, UsageError
 from covey.model.job import JobSpec

@@ -9,9 +9,9 @@ import click
 from covey.cli.call import Call, command
 from covey.cli.duration import parse_duration
 from covey.cli.numbers import Number, NumbersCommand
-from covey.cli.sparrow_order import MACHINES_DEFAULT, SLOTS_DEFAULT, Order
-from covey.client.sparrow_draw import ARRIVALS, Arrival, Ask, User, users_of
-from covey.client.sparrow_machines import MACHINES_MAX, SLOTS_MAX
+from covey.cli.sparrow.order import MACHINES_DEFAULT, SLOTS_DEFAULT, Order
+from covey.client.sparrow.draw import ARRIVALS, Arrival, Ask, User, users_of
+from covey.client.sparrow.machines import MACHINES_MAX, SLOTS_MAX
 from covey.errors import UsageError
 from covey.model.knobs import policy_named
 from covey.model.policy import DEFAULT_PROBE_RATIO, POLICIES
@@ -94,7 +94,7 @@ def sparrow(call: Call, **words: Any) -> None:
     """
     order = order_of(words)
     # Late: a wrong command line need not wait for what a run takes.
-    from covey.cli.sparrow_run import run
+    from covey.cli.sparrow.run import run
 
     run(call, order)
 

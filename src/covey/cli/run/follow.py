@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from covey.bus.loop import run_loop
 from covey.cli.output import note, printable, write_bytes
-from covey.cli.run_report import names_text
+from covey.cli.run.report import names_text
 from covey.client.errands import ErrandOrder, ErrandResult, ErrandRun
 from covey.errors import CoveyError
 from covey.settings import Settings

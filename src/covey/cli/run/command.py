@@ -12,11 +12,11 @@ from covey.cli.call import Call, accept_new_option, command, hosts_file_option, 
 from covey.cli.duration import parse_duration
 from covey.cli.for_call import CallMachines, machines_of_call
 from covey.cli.foreign import ForeignCommand, split_words
-from covey.cli.last_run import last_failed, project_of, words_of
 from covey.cli.output import counted, has_colour, note, print_json, say, write_bytes
-from covey.cli.run_follow import Interrupted, follow
-from covey.cli.run_order import Asked, read_order
-from covey.cli.run_report import (
+from covey.cli.run.follow import Interrupted, follow
+from covey.cli.run.last import last_failed, project_of, words_of
+from covey.cli.run.order import Asked, read_order
+from covey.cli.run.report import (
     Group,
     Keeper,
     exit_code,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from covey.cli.chart import Chart, Series, stacked
 from covey.cli.output import Column, note, print_json, print_table, say
-from covey.cli.sim_plan import Plan
-from covey.cli.sim_run import Done
+from covey.cli.sim.plan import Plan
+from covey.cli.sim.run import Done
 from covey.errors import UsageError
 from covey.sim.report import Point, cdf
 from covey.sim.study import Result

@@ -9,14 +9,14 @@ from covey.cli.call import Call
 from covey.cli.chart import Chart, Series
 from covey.cli.head import not_up
 from covey.cli.output import counted, note, print_json, say
-from covey.cli.sparrow_order import MACHINES_DEFAULT, Order
-from covey.cli.sparrow_print import comparison, details
-from covey.client.sparrow import Sparrow
-from covey.client.sparrow_draw import DrawnJob, draw, from_lines, to_lines
-from covey.client.sparrow_machines import ClusterMachines, Machines, VirtualMachines
-from covey.client.sparrow_named import NamedSchedulers
-from covey.client.sparrow_ran import Ran, Way
-from covey.client.sparrow_stats import Figures, cdf, figures
+from covey.cli.sparrow.order import MACHINES_DEFAULT, Order
+from covey.cli.sparrow.printing import comparison, details
+from covey.client.sparrow.draw import DrawnJob, draw, from_lines, to_lines
+from covey.client.sparrow.machines import ClusterMachines, Machines, VirtualMachines
+from covey.client.sparrow.named import NamedSchedulers
+from covey.client.sparrow.ran import Ran, Way
+from covey.client.sparrow.stats import Figures, cdf, figures
+from covey.client.sparrow.trial import Sparrow
 from covey.errors import UsageError
 from covey.model.phases import STEPS
 from covey.scheduler.locks import head_is_up

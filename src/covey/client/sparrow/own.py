@@ -9,9 +9,9 @@ from collections import Counter
 
 from covey.client.calls import call_payload
 from covey.client.connecting import connect
-from covey.client.sparrow_draw import DrawnJob
-from covey.client.sparrow_machines import Machines
-from covey.client.sparrow_ran import COUNTED, RanJob
+from covey.client.sparrow.draw import DrawnJob
+from covey.client.sparrow.machines import Machines
+from covey.client.sparrow.ran import COUNTED, RanJob
 from covey.core.events import Added, Opened, Sealed
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, NotUp

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from covey.client.sparrow_draw import DrawnJob
+from covey.client.sparrow.draw import DrawnJob
 from covey.errors import CoveyError
 from covey.model.job import JobSpec
 from covey.model.phases import Phases

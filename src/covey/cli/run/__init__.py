@@ -1,0 +1,1 @@
+"""`covey run`, from its command line to its summary."""

@@ -1,0 +1,1 @@
+"""`covey sim`, from its command line to its tables and pictures."""

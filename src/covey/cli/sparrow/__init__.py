@@ -1,0 +1,1 @@
+"""`covey sparrow`, from its command line to its tables."""

@@ -1,0 +1,1 @@
+"""One draw of jobs, run on real agents under each policy, and what came of it."""
