@@ -17,6 +17,7 @@ from covey.agent.gauges import Gauges
 from covey.agent.handle import Chunk as SlotChunk
 from covey.agent.parcels import Parcels
 from covey.agent.slots import Slots
+from covey.bus.loop import Alarm
 from covey.bus.peer import Peer
 from covey.bus.port import Bus
 from covey.core.actions import (
@@ -113,8 +114,7 @@ class AgentService:
             Strike: lambda strike: self._loop.call_soon(self._strike, strike.slot),
             Leave: lambda _: self._left.set(),
         }
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._alarm = Alarm(self._loop, lambda: self.handle(Tick()))
         self._tasks: set[asyncio.Task[None]] = set()
         self._left = asyncio.Event()
         #: Packets that were not obeyed because their signature is wrong.
@@ -143,8 +143,7 @@ class AgentService:
         """Stop what runs, then our own loops."""
         for task in list(self._tasks):
             task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.close()
         for scheduler in self._schedulers.values():
             scheduler.fetcher.close()
         await self._slots.close(1.0)
@@ -153,7 +152,7 @@ class AgentService:
         """Put an event to the core and perform what it answers."""
         for action in self.core.handle(event, time.monotonic()):
             self._perform(action)
-        self._arm()
+        self._alarm.set(self.core.wake_at)
 
     def on_ended(self, ended: Ended, ids: list[int], reports: list[bytes]) -> None:
         """Tasks of a chunk ended (called by `Slots`)."""
@@ -348,21 +347,6 @@ class AgentService:
         if not task.cancelled() and task.exception() is not None:
             log.error("the agent cannot go on", exc_info=task.exception())
             self._left.set()
-
-    def _arm(self) -> None:
-        wake_at = self.core.wake_at
-        if wake_at is None:
-            return
-        if self._timer is not None:
-            if self._timer_at <= wake_at:
-                return
-            self._timer.cancel()
-        self._timer_at = wake_at
-        self._timer = self._loop.call_later(max(0.0, wake_at - time.monotonic()), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.handle(Tick())
 
 
 def _post(peer: Peer, message: Message) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -42,3 +43,35 @@ def apart(work: Callable[[], T]) -> T:
     if errors:
         raise errors[0]
     return came[0]
+
+
+class Alarm:
+    """Rings once, at the earliest of the moments that it was set to since it last rang."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+        self._loop = loop
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
+        self._is_closed = False
+
+    def set(self, at: float | None) -> None:
+        """Ring at this moment of `time.monotonic`, or earlier; None = no wish of its own."""
+        if at is None or self._is_closed:
+            return
+        if self._timer is not None:
+            if self._at <= at:
+                return
+            self._timer.cancel()
+        self._at = at
+        self._timer = self._loop.call_later(max(0.0, at - time.monotonic()), self._due)
+
+    def close(self) -> None:
+        """Never ring again."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _due(self) -> None:
+        self._timer = None
+        self._ring()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from covey.bus.loop import Alarm
 from covey.bus.peer import Peer
 from covey.bus.port import Bus
 from covey.core.actions import (
@@ -104,8 +105,7 @@ class SchedulerService:
         self._tracing = tracing or Tracing()
         self._agents: dict[str, Acquaintance] = {}
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._alarm = Alarm(self._loop, lambda: self.handle(Tick()))
         self._is_closed = False
         #: Packets that were not obeyed because their signature is wrong.
         self.forged = 0
@@ -151,7 +151,7 @@ class SchedulerService:
     def ping(self) -> None:
         """Measure the round trip to every agent now (`Peer.rtt_s` of the core's roster)."""
         self._perform(self.core.ping_all(time.monotonic()), None)
-        self._arm()
+        self._alarm.set(self.core.wake_at)
 
     def handle(self, event: Event) -> None:
         """Put an event to the core and perform what it answers."""
@@ -163,8 +163,7 @@ class SchedulerService:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.close()
         for action in self.core.farewell():
             if isinstance(action, Send):
                 self._transmit(action.to, action.frame)
@@ -276,7 +275,7 @@ class SchedulerService:
                 self._perform(actions, known)
         except Exception as error:  # noqa: BLE001 - the top of the loop: a bug must not pass unseen
             self._fail(error)
-        self._arm()
+        self._alarm.set(self.core.wake_at)
 
     # ------------------------------------------------------------ actions
 
@@ -323,7 +322,7 @@ class SchedulerService:
                     self._perform_one(action, reports)
             except Exception as error:  # noqa: BLE001 - as in `handle`
                 self._fail(error)
-            self._arm()
+            self._alarm.set(self.core.wake_at)
 
         if isinstance(barrier, RecordJob):
             self._recorder.job_state(barrier, then)
@@ -377,23 +376,9 @@ class SchedulerService:
         )
         return acquainted(peer)
 
-    def _arm(self) -> None:
-        wake_at = self.core.wake_at
-        if wake_at is None or self._is_closed:
-            return
-        if self._timer is not None:
-            if self._timer_at <= wake_at:
-                return
-            self._timer.cancel()
-        self._timer_at = wake_at
-        self._timer = self._loop.call_later(max(0.0, wake_at - time.monotonic()), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.handle(Tick())
-
     def _fail(self, error: Exception) -> None:
         log.error("the scheduler cannot go on", exc_info=error)
         self._is_closed = True
+        self._alarm.close()
         known = error if isinstance(error, CoveyError) else None
         self._sink.failed(known or CoveyError(f"a bug in covey's scheduler: {error!r}"))
