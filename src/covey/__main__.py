@@ -2,7 +2,7 @@
 
 import sys
 
-from covey.cli.main import main
+from covey.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

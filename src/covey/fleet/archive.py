@@ -64,7 +64,7 @@ def main():
         del sys.argv[1]
         from covey.agent.remote import main as run
     else:
-        from covey.cli.main import main as run
+        from covey.cli.entry import main as run
     return run()
 
 

@@ -118,7 +118,7 @@ def command_text(settings: Settings) -> str:
     env["COVEY_HOME"] = str(settings.home)
     exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(env.items())]
     program = f"import sys; sys.path.insert(0, {covey_root()!r}); sys.argv[0] = 'covey'; "
-    program += "from covey.cli.main import main; sys.exit(main())"
+    program += "from covey.cli.entry import main; sys.exit(main())"
     line = shlex.join([sys.executable, "-P", "-c", program, "--cluster", settings.cluster])
     return "\n".join([*exports, f'exec {line} "$@"', ""])
 

@@ -203,3 +203,27 @@ def test_what_finds_no_space_says_what_to_do(covey: CommandLine) -> None:
     assert done.returncode == 1
     assert b"free space there" in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+#: `python -m covey` with a Ctrl-C in the moment in which it imports a module.
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+module = sys.argv.pop(1)
+sys.meta_path.insert(0, Finder())
+runpy.run_module("covey", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("module", ["covey.cli.main", "covey.errors", "click", "covey.cli.jobs"])
+def test_ctrl_c_while_covey_is_still_being_imported_is_quiet(
+    covey: CommandLine, module: str
+) -> None:
+    words = [sys.executable, "-c", INTERRUPTED_IMPORT, module, "jobs"]
+    done = subprocess.run(words, env=covey.env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
