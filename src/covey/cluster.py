@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from covey.bus.loop import apart
 from covey.client.client import HeadClient
-from covey.client.direct import gather, machine_of
+from covey.client.direct import TIMED_OUT, gather, machine_of
 from covey.client.directories import MKDIR, made, mkdir_errand
 from covey.client.errands import ErrandOrder, ErrandResult, run_to_end
 from covey.client.executor import Executor
@@ -81,9 +81,9 @@ class Cluster:
 
     def up(
         self,
-        hosts: Sequence[str] = (),
+        hosts: str | Sequence[str] = (),
         *,
-        hosts_files: Sequence[str] = (),
+        hosts_files: str | Sequence[str] = (),
         local: int | None = None,
         slots: str | int = "",
         groups: Mapping[str, str] | None = None,
@@ -92,7 +92,7 @@ class Cluster:
         """Bring machines up; again = repair. Nothing is asked: ssh must get in without a question.
 
         Args:
-            hosts: as on the command line: `lab1`, `8/pi@rack:2222`.
+            hosts: as on the command line: `lab1`, `8/pi@rack:2222`; one or several.
             hosts_files: lists of machines. Without either: COVEY_HOSTS, then covey.toml.
             local: so many virtual machines on this one.
             slots: of each, where its line names none: `4`, `150%`, `physical`.
@@ -105,7 +105,8 @@ class Cluster:
             InventoryError, UsageError: what is named makes no sense.
         """
         given = () if local is not None and not (hosts or hosts_files) else None
-        inventory = read_inventory(hosts, hosts_files).hosts if given is None else given
+        words, files = _several(hosts), _several(hosts_files)
+        inventory = read_inventory(words, files).hosts if given is None else given
         order = UpOrder(
             hosts=inventory,
             local=local,
@@ -168,7 +169,7 @@ class Cluster:
         *,
         script: str | os.PathLike[str] | None = None,
         project: str = "",
-        machines: Iterable[str] = (),
+        machines: str | Iterable[str] = (),
         env: Mapping[str, str] | None = None,
         timeout_s: float = 0.0,
         check: bool = True,
@@ -190,7 +191,9 @@ class Cluster:
             NotUp: there is no cluster.
         """
         errand, text = _errand(command, script, project, env)
-        order = ErrandOrder(errand, tuple(machines), timeout_s=timeout_s, command=os.fsencode(text))
+        order = ErrandOrder(
+            errand, _several(machines), timeout_s=timeout_s, command=os.fsencode(text)
+        )
         found = [run_result(one) for one in self._run(order)]
         if not check:
             return {one.machine: one for one in found}
@@ -221,8 +224,12 @@ class Cluster:
         done = gather(settings, there, words, stdin=stdin, timeout_s=timeout_s)
         if check and done.code:
             tail = done.err.decode(errors="replace").rstrip()
+            limit = (
+                f" (time limit: {timeout_s:g} s)" if timeout_s and done.code == TIMED_OUT else ""
+            )
+            last = f": {tail.splitlines()[-1]}" if tail else ""
             raise CommandFailed(
-                f"{machine}: exit {done.code}{': ' + tail.splitlines()[-1] if tail else ''}",
+                f"{machine}: exit {done.code}{limit}{last}",
                 machine=machine,
                 command=shlex.join(words),
                 code=done.code,
@@ -234,7 +241,7 @@ class Cluster:
         self,
         *paths: str | os.PathLike[str],
         parents: bool = False,
-        machines: Iterable[str] = (),
+        machines: str | Iterable[str] = (),
         check: bool = True,
     ) -> dict[str, tuple[MadeDirectory, ...]]:
         """Make directories on every machine; what is there already is no error.
@@ -245,7 +252,7 @@ class Cluster:
         wanted = [os.fsencode(path) for path in paths]
         errand = mkdir_errand(wanted, parents=parents)
         text = b"covey mkdir " + b" ".join(wanted)
-        order = ErrandOrder(errand, tuple(machines), kind=MKDIR, command=text)
+        order = ErrandOrder(errand, _several(machines), kind=MKDIR, command=text)
         results: dict[str, tuple[MadeDirectory, ...] | MachineError] = {}
         for one in self._run(order):
             found = tuple(made_directory(each) for each in made(one, wanted))
@@ -310,6 +317,11 @@ class Cluster:
     ) -> None:
         if self._began:
             self.down()
+
+
+def _several(names: str | Iterable[str]) -> tuple[str, ...]:
+    """One name alone is one, not its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _errand(

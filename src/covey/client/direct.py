@@ -15,6 +15,8 @@ from covey.settings import Settings
 
 #: Seconds between TERM and KILL of a command at its time limit.
 KILL_AFTER_S = 2
+#: Exit code of `timeout` there when the time limit ended the command.
+TIMED_OUT = 124
 #: What a shell adds to the number of the signal that ended a command.
 SIGNAL_BASE = 128
 #: A command is waited for as long as it takes, but `Connection.run` wants a number: ten days, for

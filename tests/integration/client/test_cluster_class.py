@@ -13,6 +13,7 @@ from covey.errors import (
     CommandFailed,
     ConnectFailed,
     FleetError,
+    InventoryError,
     MachineError,
     NotUp,
     SettingsError,
@@ -76,6 +77,15 @@ def test_run_answers_for_each_machine(cluster: Cluster):
     assert {name: one.stdout for name, one in argv.items()} == {"local2": b"a b|$X|"}
 
 
+def test_one_machine_may_be_named_without_a_list(cluster: Cluster, tmp_path: Path):
+    assert list(cluster.run("true", machines="local2")) == ["local2"]
+    assert list(cluster.mkdir("one", machines="local1")) == ["local1"]
+    with pytest.raises(InventoryError, match="no;name"):
+        cluster.up("no;name")
+    with pytest.raises(InventoryError, match="missing"):
+        cluster.up(hosts_files=str(tmp_path / "missing"))
+
+
 def test_an_error_keeps_the_good_results(cluster: Cluster):
     with pytest.raises(FleetError, match=r"1 of 2 machines .* local2: exit 3: oops") as caught:
         cluster.run("test $COVEY_MACHINE = local1 || { echo oops >&2; exit 3; }")
@@ -105,6 +115,8 @@ def test_exec_gives_input_and_raises_for_another_exit_code(cluster: Cluster):
         cluster.exec("local1", ["sh", "-c", "echo no >&2; exit 4"])
     assert cluster.exec("local1", "exit 4", check=False).exit == 4
     assert cluster.exec("local1", "sleep 60", timeout_s=0.2, check=False).exit == 124
+    with pytest.raises(CommandFailed, match=r"local1: exit 124 \(time limit: 0.2 s\)"):
+        cluster.exec("local1", "sleep 60", timeout_s=0.2)
     with pytest.raises(UsageError, match="did you mean local1"):
         cluster.exec("locl1", "true")
 
