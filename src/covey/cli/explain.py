@@ -72,7 +72,7 @@ def _answer(settings: Settings, view: LedgerView, row: JobRow, task: int) -> dic
     if not row.is_live or (row.run is None and not is_up(settings)):
         return _told(f"nobody runs it: go on with {way_on(row)}")
     if row.run is not None:
-        return _told("is private to its covey map: what waits, waits for a slot of this machine")
+        return _told("is private to its covey map, which says what it waits for, if not for a slot")
     with head_of(settings) as head:
         return head.ask("explain", job=row.job, task=task)
 

@@ -1,4 +1,4 @@
-"""What `covey` does from its words to its end: which command, what an error looks like, and the exit code.
+"""What `covey` does: which command, what an error looks like, and the exit code.
 
 `covey map` has a grammar of its own (GNU parallel's), so its words never pass through click.
 Everything dear is imported late: `covey --version` needs neither click nor the commands,

@@ -109,7 +109,8 @@ def _show(call: Call, settings: Settings, answer: dict[str, Any], limit: str) ->
     )
     for one in cast("list[dict[str, Any]]", answer.get("stuck") or []):
         tasks = counted(int(one["tasks"]), "task")
-        say(f"job {one['job']}: {tasks} wait: {printable(str(one['why']))}")
+        verb = "waits" if int(one["tasks"]) == 1 else "wait"
+        say(f"job {one['job']}: {tasks} {verb}: {printable(str(one['why']))}")
     _say_schedulers(answer)
     for origin, names in _slot_origins(machines).items():
         say(f"slots of {', '.join(names)}: {origin}")

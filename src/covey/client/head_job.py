@@ -7,7 +7,7 @@ from typing import Any
 
 from covey.client.client import HeadLink
 from covey.client.cluster import ProcessRecord, own_record
-from covey.client.jobs import PAGE_ROWS, JobOrder
+from covey.client.jobs import PAGE_ROWS, WAITS, JobOrder
 from covey.client.reach import rows_of
 from covey.client.whereabouts import where_of
 from covey.errors import CoveyError, JobNotFound, NotUp, RequestTimeout
@@ -35,8 +35,6 @@ from covey.wire.messages import (
 RENEW_EVERY_S = 1.0
 #: What is said while the head does not answer.
 AWAY = "the head does not answer; if it was killed, start it again with: covey up --local"
-#: Begins what is said while no machine that is there may run what is left.
-WAITS = "waits: "
 #: Items of a job with a shape for each that are on their way at once; the head remembers the
 #: answers of more requests than that (`head.desk.ANSWERS_MAX`).
 ASKED_AT_ONCE = 128

@@ -29,6 +29,9 @@ READ_AHEAD_BYTES = 4 * BATCH_BYTES
 LOOK_EVERY_S = 0.25
 #: … and at most this often: each look costs a query.
 LOOK_AT_MOST_EVERY_S = 0.05
+#: Begins what is said while nothing may start: no machine that is there may run it, or none is
+#: free enough (--load, --memfree).
+WAITS = "waits: "
 #: Rows read at once.
 PAGE_ROWS = 2000
 
@@ -54,10 +57,13 @@ class DurableJob(Protocol):
     on_output: Callable[[Output], None] | None
     #: Why nothing goes on any more.
     error: CoveyError | None
-    #: Why nothing goes on for now ("" = it does).
-    trouble: str
     #: What was found damaged or could not be done at the end, after `close`.
     problems: list[CoveyError]
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing goes on for now ("" = it does)."""
+        ...
 
     async def add(self, items: list[bytes]) -> None:
         """Hand over the next items; returns when the window has room again."""

@@ -11,11 +11,12 @@ import secrets
 from collections.abc import Callable
 
 from covey.client.connecting import connect
-from covey.client.jobs import PAGE_ROWS, JobOrder
+from covey.client.jobs import PAGE_ROWS, WAITS, JobOrder
 from covey.client.launch import Launch
 from covey.client.private import AGENT
 from covey.client.whereabouts import where_text
 from covey.core.events import AgentKnown, PeerGone
+from covey.core.explaining import held_back
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, JobNotFound, StartFailed
 from covey.files.blobs import BlobStore
@@ -50,7 +51,6 @@ class PrivateJob:
         self.changed = asyncio.Event()
         self.on_output: Callable[[Output], None] | None = None
         self.error: CoveyError | None = None
-        self.trouble = ""
         self.problems: list[CoveyError] = []
         self._held = 0
         self._durable = 0
@@ -178,6 +178,15 @@ class PrivateJob:
     def row(self) -> JobRow:
         """See `DurableJob`."""
         return self._reader.job(self.job)
+
+    @property
+    def trouble(self) -> str:
+        """See `DurableJob`."""
+        job = self._service.core.jobs.get(self.job)
+        if job is None:
+            return ""
+        gate = held_back(job, self._service.core.roster, self._service.facts)
+        return f"{WAITS}{gate}" if gate else ""
 
     def running(self) -> int:
         """See `DurableJob`."""

@@ -1,9 +1,11 @@
 """Why a task waits, in a sentence (invariant 11: whatever waits can say what for)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from covey.core.candidates import candidates, is_constrained
+from covey.core.gates import shut
 from covey.core.jobs import Job
 from covey.core.recovery import regrant_at
 from covey.core.roster import ORPHAN_AFTER_S, AgentState, Peer, Roster
@@ -63,6 +65,26 @@ def waiting(job: Job, roster: Roster, now: float) -> list[Waiting]:
         text = _why_pending(job, shape, roster, now)
         found.append(Waiting(pending.count, pending.lowest(), text, is_stuck))
     return found
+
+
+def held_back(job: Job, roster: Roster, gauges: Callable[[str], Mapping[str, Any]]) -> str:
+    """Why nothing more of a live job starts anywhere, by its gates; "" = something may, or runs.
+
+    Args:
+        job: which is not over.
+        roster: the agents.
+        gauges: load1, mem_free and busy of an agent, as far as they are known.
+    """
+    for terms in job.shapes.values():
+        if not (terms.load_max or terms.memfree_bytes):
+            continue
+        known = [gauges(name) for name in candidates(roster, terms)]
+        whys = [shut(terms, one.get("load1"), one.get("mem_free")) for one in known]
+        # What was granted may run already, and then nothing waits.
+        waits = job.waiting or not any(one.get("busy") for one in known)
+        if whys and all(whys) and waits:
+            return whys[0]
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from covey.core.asking import Asker, Claim, Claims
 from covey.core.claims import CLAIM_MAX
+from covey.core.gates import shut
 from covey.core.queueing import QueuePolicy
 from covey.core.reservations import Work
 from covey.core.slots import ASIDE_MAX, Run, SlotTable
@@ -224,10 +225,9 @@ class Serving:
     def is_open(self, work: Work) -> bool:
         """Whether load and free memory of the machine let the shape start. No gauge = yes."""
         terms = work.terms
-        if terms.load_max and self.load1 is not None and self.load1 > terms.load_max:
-            return False
-        free = self.memfree_bytes
-        return not (terms.memfree_bytes and free is not None and free < terms.memfree_bytes)
+        if not (terms.load_max or terms.memfree_bytes):
+            return True
+        return not shut(terms, self.load1, self.memfree_bytes)
 
     def _spare(self, work: Work, asked: dict[Asker, Claim]) -> int:
         """Free slots for this line: claims hold theirs against claims and less urgent tasks."""

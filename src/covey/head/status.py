@@ -6,7 +6,7 @@ from typing import Any
 
 from covey.client.cluster import ClusterFiles, Machine
 from covey.core.agents import DRAINING, AgentState, Peer
-from covey.core.explaining import absence, waiting
+from covey.core.explaining import absence, held_back, waiting
 from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.service import SchedulerService
 
@@ -62,6 +62,11 @@ def status_of(
             for job in jobs
             for one in waiting(job, service.core.roster, now)
             if one.is_stuck
+        ]
+        + [
+            {"job": job.number, "tasks": job.waiting + len(job.running), "why": why}
+            for job in jobs
+            if (why := held_back(job, service.core.roster, service.facts))
         ],
         "totals": {
             "machines": len(machines),
@@ -81,21 +86,29 @@ def explained(service: SchedulerService, number: int, task: int, now: float) -> 
     """Why a job, or one task of it (0 = all), has not ended."""
     core = service.core
     job = core.jobs.get(number)
+    gate = held_back(job, core.roster, service.facts) if job is not None else ""
     if task or job is None:
-        return {"running": 0, "waiting": [], "why": core.explain(number, task, now)}
+        why = core.explain(number, task, now)
+        if gate and job is not None and task in job.running:
+            why += f"; {gate}"
+        return {"running": 0, "waiting": [], "why": why}
     waits = [
         {"tasks": one.tasks, "first": one.first, "why": one.why}
         for one in waiting(job, core.roster, now)
     ]
-    why = "" if waits or job.running else "all tasks that came have ended; its input is still open"
+    why = gate
+    if not (waits or job.running):
+        why = "all tasks that came have ended; its input is still open"
     return {"running": len(job.running), "waiting": waits, "why": why}
 
 
 def stuck_of(service: SchedulerService, number: int, now: float) -> str:
-    """Why nothing of a job can run now, by its constraints ("" = something can)."""
+    """Why nothing of a job can start now, by its gates or constraints ("" = something can)."""
     job = service.core.jobs.get(number)
-    if job is None or job.running:
+    if job is None:
         return ""
+    if (gate := held_back(job, service.core.roster, service.facts)) or job.running:
+        return gate
     waits = waiting(job, service.core.roster, now)
     return waits[0].why if waits and all(one.is_stuck for one in waits) else ""
 

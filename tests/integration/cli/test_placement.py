@@ -232,3 +232,16 @@ def test_run_refuses_by_name_what_only_tasks_have(lab: Lab):
         done = lab("run", option, "x", "--", "true")
         assert done.returncode == 255
         assert "takes no slot" in done.stderr, done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_what_waits_for_memory_says_so_everywhere(lab: Lab):
+    with lab.cluster(machines=1):
+        job = lab.map("--memfree", "900T", "echo", ":::", "a", "b")
+        reason = "nothing starts while less than 900 TiB of memory is free (--memfree)"
+        wait_until(lambda: f"waits: {reason}" in job.err, timeout_s=60)
+        assert checked("explain", lab("explain", "last", "--json").stdout)["why"] == reason
+        assert reason in lab("explain", "last.1").stdout
+        assert f"job 1: 2 tasks wait: {reason}" in lab("status").stdout
+        assert lab("cancel", "last").returncode == 0
+        job.wait()

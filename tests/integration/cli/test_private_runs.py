@@ -129,7 +129,7 @@ def test_the_name_of_the_private_agent_is_the_one_that_joblog_knows() -> None:
 
 
 @pytest.mark.parametrize("gate", [("--memfree", "900T"), ("--load", "0.0001")])
-def test_not_even_the_first_task_starts_where_memory_or_load_forbids(
+def test_not_even_the_first_task_starts_where_memory_or_load_forbids_which_is_said(
     gate: tuple[str, str], covey: CommandLine
 ) -> None:
     if gate[0] == "--load" and os.getloadavg()[0] <= float(gate[1]):
@@ -142,8 +142,10 @@ def test_not_even_the_first_task_starts_where_memory_or_load_forbids(
     )
     try:
         assert process.stderr is not None
-        said = [process.stderr.readline() for _ in range(2)]
-        assert "0/1 0%  0 running" in said[1]
+        said = [process.stderr.readline() for _ in range(3)]
+        assert said[1].startswith("covey: waits: nothing starts while ")
+        assert said[1].rstrip().endswith(f"({gate[0]})")
+        assert "0/1 0%  0 running" in said[2]
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

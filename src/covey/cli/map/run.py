@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import signal
 import sys
 import time
@@ -14,8 +15,7 @@ from covey.cli.map.output import Printer
 from covey.cli.map.plan import MapPlan
 from covey.cli.map.progress import Counts, Progress, summary
 from covey.cli.map.results import Results
-from covey.client.head_job import WAITS
-from covey.client.jobs import DurableJob, feed, outcomes
+from covey.client.jobs import WAITS, DurableJob, feed, outcomes
 from covey.client.private_job import PrivateJob
 from covey.errors import CoveyError
 from covey.model.job import HaltPolicy
@@ -28,6 +28,8 @@ from covey.wire.messages import Output
 SECOND_CTRL_C_S = 1.0
 #: How often the bar is drawn again while nothing comes.
 REDRAW_S = 0.1
+#: The same reason to wait is told again after so long at the earliest: load goes up and down.
+WAIT_TOLD_S = 60.0
 
 
 class MapRun:
@@ -68,6 +70,8 @@ class MapRun:
         self._args: dict[int, list[bytes]] = {}
         #: The trouble with the head that was told last.
         self._told = ""
+        #: When each reason to wait was told.
+        self._told_at: dict[str, float] = {}
         self._interrupts = 0
         self._interrupted = asyncio.Event()
         self._interrupted_twice = asyncio.Event()
@@ -148,7 +152,11 @@ class MapRun:
     def _tell(self, trouble: str) -> None:
         if trouble == self._told:
             return
-        if trouble:
+        now = time.monotonic()
+        if trouble.startswith(WAITS) and now < self._told_at.get(trouble, -math.inf) + WAIT_TOLD_S:
+            pass
+        elif trouble:
+            self._told_at[trouble] = now
             self._progress.note(trouble)
         elif not self._told.startswith(WAITS):
             self._progress.note("the head answers again")
