@@ -30,5 +30,5 @@ def __getattr__(name: str) -> "Any":
     if name in ("aio", "errors"):
         import importlib
 
-        return importlib.import_module(f"covey.{name}")
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'covey' has no attribute {name!r}")
