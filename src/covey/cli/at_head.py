@@ -3,9 +3,20 @@
 import sys
 from collections.abc import Sequence
 
-from covey.cli.main import FAILED, FAILED_CODES
+from covey.cli.main import FAILED_CODES, OK
+from covey.cli.output import note
+from covey.errors import NotUp
+from covey.fleet import archive as archives
+from covey.fleet import bootstrap
 from covey.fleet.to_head import NO_HEAD, ToHead, command_line
-from covey.settings import read_settings
+from covey.settings import Settings, read_settings
+
+#: Where nothing is up, nothing is what these want.
+_DOWN = ("down", "erase", "kill", "shutdown_local")
+#: How long covey there may take to say that it is there.
+LOOK_MAX_S = 30.0
+#: A purge is one of an agent: of none here, for the machine may have one of somebody else's head.
+_NO_AGENT = "no-agent"
 
 
 def pass_on(head: str, before: Sequence[str], name: str, after: Sequence[str]) -> int:
@@ -27,19 +38,34 @@ def pass_on(head: str, before: Sequence[str], name: str, after: Sequence[str]) -
         from covey.cli.up_far import up_far
 
         return up_far(head, settings, argv)
-    return run_there(head, settings.cluster, argv)
-
-
-def run_there(head: str, cluster: str, argv: Sequence[str]) -> int:
-    """Run a command line of covey on that machine; its exit code."""
+    is_purge = name == "erase" or (name == "down" and "--purge" in after)
     reach = ToHead(head)
     try:
         reach.log_in()
-        is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        code = reach.connection.passthrough(command_line(cluster, argv), tty=is_terminal)
+        code = _run_there(reach, settings, argv)
+        if is_purge and code in (OK, NO_HEAD):
+            _purge(reach, settings)
     finally:
         reach.close()
-    return FAILED if code == NO_HEAD else code
+    if code != NO_HEAD:
+        return code
+    if name not in _DOWN:
+        raise NotUp(f"cluster {settings.cluster} is not up on {head}: covey up --head {head}")
+    note(f"covey: cluster {settings.cluster} is not up on {head}")
+    return OK
+
+
+def _run_there(reach: ToHead, settings: Settings, argv: Sequence[str]) -> int:
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    line = command_line(settings.cluster, argv, is_quiet=True)
+    return reach.connection.passthrough(line, tty=is_terminal)
+
+
+def _purge(reach: ToHead, settings: Settings) -> None:
+    """Remove what `up --head` sent, once the head is gone: it cannot remove what it runs from."""
+    line = command_line(settings.cluster, ["--version"], is_quiet=True)
+    if reach.connection.run(line, timeout_s=LOOK_MAX_S).code == NO_HEAD:
+        bootstrap.purge(reach.connection, settings.cluster, _NO_AGENT, archives.current())
 
 
 def without(words: Sequence[str], option: str) -> tuple[list[str], str]:

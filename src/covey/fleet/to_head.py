@@ -45,16 +45,20 @@ def head_host(word: str) -> Host:
     return hosts[0]
 
 
-def command_line(cluster: str, args: Sequence[str], *, is_piped: bool = False) -> str:
+def command_line(
+    cluster: str, args: Sequence[str], *, is_piped: bool = False, is_quiet: bool = False
+) -> str:
     """The shell line that runs covey there, with these arguments, for its cluster.
 
     is_piped: its stderr comes on stdout, and so does what is wrong; else a sentence on stderr.
+    is_quiet: that there is no cluster is said by the exit code alone (`NO_HEAD`).
     """
     told = f"covey: no cluster {cluster} is up here"
+    tell = f"echo {words([told])}" + ("" if is_piped else " >&2")
     # A cluster's name is safe in a shell (`settings.NAME_PATTERN`).
     text = _FIND.format(
         cluster=cluster,
-        otherwise=f"echo {words([told])}" + ("" if is_piped else " >&2"),
+        otherwise=":" if is_quiet else tell,
         code=NO_HEAD,
         end=" 2>&1" if is_piped else "",
     )

@@ -42,6 +42,28 @@ def test_a_head_is_put_onto_a_bare_machine_and_used_from_here(archives: Path) ->
         assert down.returncode == 0, down.stderr
         # Nothing of it was ever here.
         assert not (room.lab.state_dir / "ledger.db").exists()
+        _ends_where_none_is_up(room)
+        _purges(room)
+
+
+def _ends_where_none_is_up(room: Room) -> None:
+    is_not = "cluster default is not up on lab1"
+    status = far(room, "status")
+    assert (status.returncode, status.stdout) == (1, "")
+    assert status.stderr == f"covey: {is_not}: covey up --head lab1\n"
+    run = far(room, "exec", "local1", "--", "true")
+    assert (run.returncode, is_not in run.stderr) == (125, True)
+    down = far(room, "down")
+    assert (down.returncode, down.stderr) == (0, f"covey: {is_not}\n")
+
+
+def _purges(room: Room) -> None:
+    """What was sent goes too; the ledger and what tasks wrote stay, as on any machine."""
+    machine = room.machine("lab1")
+    assert any(".cache/covey" in path for path in machine.files())
+    purge = far(room, "down", "--purge")
+    assert purge.returncode == 0, purge.stderr
+    assert [path for path in machine.files() if ".cache" in path] == []
 
 
 def _use(room: Room) -> None:
