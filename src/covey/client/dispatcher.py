@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from covey.client.feed import Deliver, Feed, Large, Options
 from covey.client.future import Future
 from covey.client.private import AGENT
 from covey.client.pythons import shape_of_call
+from covey.client.waits import Waits
 from covey.core.events import Added, AgentKnown, CancelAsked, Event, Opened, PeerGone, Shaped
 from covey.core.scheduler import SchedulerCore
 from covey.errors import CoveyError, JobRejected, NotUp, StartFailed
@@ -88,6 +90,7 @@ class Dispatcher:
         self._job_of: dict[int, _Job] = {}
         self._delivers: dict[tuple[int, int], Deliver] = {}
         self._numbers = itertools.count(1)
+        self._waits = Waits()
         self._unfinished = 0
         self._ends_when_idle = False
         self._restarts = 0
@@ -132,6 +135,8 @@ class Dispatcher:
             return
         while not self._end.is_set():
             self._meet()
+            core = self._service.core
+            self._waits.look(core.jobs.values(), core.roster, time.monotonic())
             try:
                 async with asyncio.timeout(MEET_EVERY_S):
                     await self._end.wait()

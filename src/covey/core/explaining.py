@@ -47,7 +47,7 @@ class Waiting:
     #: The lowest number among them.
     first: int
     why: str
-    #: Nobody who is ready may run them, by their constraints.
+    #: Nobody who is ready may run them, by their constraints or for want of slots.
     is_stuck: bool
 
 
@@ -61,7 +61,10 @@ def waiting(job: Job, roster: Roster, now: float) -> list[Waiting]:
         if not pending.count:
             continue
         terms = job.shapes[shape]
-        is_stuck = bool(terms.slots) and is_constrained(terms) and not candidates(roster, terms)
+        able = [roster.peers[name] for name in candidates(roster, terms)]
+        is_stuck = bool(terms.slots) and (
+            _are_too_small(able, terms.slots) if able else is_constrained(terms)
+        )
         text = _why_pending(job, shape, roster, now)
         found.append(Waiting(pending.count, pending.lowest(), text, is_stuck))
     return found
@@ -141,12 +144,17 @@ def _why_pending(job: Job, shape: int, roster: Roster, now: float) -> str:
     where = _named(terms, ready)
     if not need:
         return f"{ASIDE_MAX} tasks run aside of the slots already on {where}"
-    if all(peer.slots < need for peer in ready):
-        most = max(peer.slots for peer in ready)
-        return f"needs {need} slots at once, and no agent has more than {most}"
+    if _are_too_small(ready, need):
+        largest = max(ready, key=lambda peer: peer.slots)
+        has = f"the largest machine, {largest.name}, has {largest.slots}"
+        return f"needs {need} slots at once, and {has}"
     if terms.is_spread:
         return f"runs once at a time on each machine, and waits for one of {where}"
     return f"waits for a free slot on {where}"
+
+
+def _are_too_small(peers: list[Peer], slots: int) -> bool:
+    return all(peer.slots < slots for peer in peers)
 
 
 def _nobody(roster: Roster, terms: Shape) -> str:

@@ -33,6 +33,27 @@ def machine(_: object = None) -> str:
     return os.environ["COVEY_MACHINE"]
 
 
+class Gate:
+    """Calls that note that they began, and end when the gate is opened."""
+
+    def __init__(self, directory: Path) -> None:
+        self._opened = directory / "gate"
+        self._begun = directory / "begun"
+
+    def hold(self, number: int) -> int:
+        with self._begun.open("a") as file:
+            file.write(f"{number}\n")
+        while not self._opened.exists():
+            time.sleep(0.02)
+        return number
+
+    def starts(self) -> list[str]:
+        return self._begun.read_text().split() if self._begun.exists() else []
+
+    def open(self) -> None:
+        self._opened.touch()
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("durable", [False, True])
 def test_options_of_a_view_decide_where_its_calls_run(
@@ -72,6 +93,20 @@ def test_what_no_machine_may_run_is_said_at_once_unless_it_waits(
 
 
 @pytest.mark.timeout(300)
+def test_a_call_that_is_too_large_for_every_machine_is_told_and_waits(
+    lab: Lab, cluster: ClusterParts, caplog: pytest.LogCaptureFixture
+) -> None:
+    with covey.Executor() as executor:
+        large = executor.with_options(cpus=64, wait=True).submit(machine)
+        told = "1 call waits: needs 64 slots at once, and the largest machine, local"
+        wait_until(lambda: told in caplog.text, describe=lambda: caplog.text, timeout_s=60)
+        # It is told once, and keeps nobody else from running.
+        assert executor.submit(machine).result(60).startswith("local")
+        assert caplog.text.count(told) == 1
+        assert large.cancel()
+
+
+@pytest.mark.timeout(300)
 def test_every_policy_gives_every_result(lab: Lab, cluster: ClusterParts) -> None:
     for policy in POLICIES:
         with covey.Executor(policy=policy.lower()) as executor:
@@ -86,27 +121,16 @@ def test_every_policy_gives_every_result(lab: Lab, cluster: ClusterParts) -> Non
 def test_an_urgent_call_that_may_preempt_does_not_wait_for_others(
     lab: Lab, cluster: ClusterParts
 ) -> None:
-    gate, begun = lab.directory / "gate", lab.directory / "begun"
-
-    def held(number: int) -> int:
-        with begun.open("a") as file:
-            file.write(f"{number}\n")
-        while not gate.exists():
-            time.sleep(0.02)
-        return number
-
-    def starts() -> int:
-        return len(begun.read_text().split()) if begun.exists() else 0
-
+    gate = Gate(lab.directory)
     with covey.Executor() as executor, covey.Executor(priority=5, preempt=True) as urgent:
-        slow = [executor.submit(held, n) for n in range(3)]
+        slow = [executor.submit(gate.hold, n) for n in range(3)]
         try:
-            wait_until(lambda: starts() == 3, describe=starts, timeout_s=60)
+            wait_until(lambda: len(gate.starts()) == 3, describe=gate.starts, timeout_s=60)
             # All slots are taken, and nothing ends before the gate opens.
             assert urgent.submit(machine).result(60).startswith("local")
-            wait_until(lambda: starts() == 4, describe=starts, timeout_s=60)
+            wait_until(lambda: len(gate.starts()) == 4, describe=gate.starts, timeout_s=60)
         finally:
-            gate.touch()
+            gate.open()
         assert [future.result(60) for future in slow] == [0, 1, 2]
 
 
@@ -115,32 +139,21 @@ def test_an_urgent_call_that_may_preempt_does_not_wait_for_others(
 def test_an_urgent_call_that_is_bound_early_stops_one_that_runs_again(
     lab: Lab, cluster: ClusterParts, policy: str
 ) -> None:
-    gate, begun = lab.directory / "gate", lab.directory / "begun"
-
-    def held(number: int) -> int:
-        with begun.open("a") as file:
-            file.write(f"{number}\n")
-        while not gate.exists():
-            time.sleep(0.02)
-        return number
-
-    def starts() -> list[str]:
-        return begun.read_text().split() if begun.exists() else []
-
+    gate = Gate(lab.directory)
     with covey.Executor(policy=policy) as executor:
         # Many more than are bound ahead for three slots: these must not keep the urgent one out.
-        slow = [executor.submit(held, n) for n in range(1000)]
+        slow = [executor.submit(gate.hold, n) for n in range(1000)]
         urgent = executor.with_options(priority=5, preempt=True)
         try:
-            wait_until(lambda: len(starts()) == 3, describe=starts, timeout_s=60)
+            wait_until(lambda: len(gate.starts()) == 3, describe=gate.starts, timeout_s=60)
             assert urgent.submit(machine).result(60).startswith("local")
             # The slot that it took is free again: a call that waited there begins.
-            wait_until(lambda: len(starts()) == 4, describe=starts, timeout_s=60)
+            wait_until(lambda: len(gate.starts()) == 4, describe=gate.starts, timeout_s=60)
         finally:
-            gate.touch()
+            gate.open()
         assert [future.result(120) for future in slow] == list(range(1000))
         # One was stopped and began twice; its start did not count, for there are no retries.
-        assert len(starts()) == 1001
+        assert len(gate.starts()) == 1001
 
 
 @pytest.mark.timeout(300)
