@@ -12,7 +12,7 @@ import click
 from covey.agent import runtime
 from covey.cli.call import Call, accept_new_option, command, hosts_file_option, limit_option
 from covey.cli.output import counted, has_colour, note, print_json, printable, say
-from covey.client.cluster import files_of
+from covey.client.cluster import ClusterFiles, files_of
 from covey.fleet.contact import Contact
 from covey.fleet.doctor import Checkup, examine
 from covey.fleet.doctor_here import examine_here
@@ -22,6 +22,7 @@ from covey.fleet.inventory import Inventory, read_inventory
 from covey.fleet.master import control_base
 from covey.fleet.ssh import Ssh
 from covey.fleet.terminal import contact_at
+from covey.head.processes import is_alive
 from covey.settings import Settings
 
 #: How a finding begins, and its colour on a terminal.
@@ -54,19 +55,23 @@ def doctor(
     Logs in as `covey up` does and looks at ssh, host key, Python, home, disk, clock, forwarding,
     MaxStartups, lingering and start-up files; what is not as needed comes with the command that
     mends it. MACHINE is written as for `up`. Without one: this machine, the machines of the cluster
-    and those of covey.toml. Nothing is left on a machine.
+    and those of covey.toml. Of a virtual machine: whether its agent runs. Nothing is left on a
+    machine.
 
     Ends with 1 if anything is wrong (✗).
     """
     settings = call.settings()
-    hosts = _hosts(settings, machines, hosts_files, limit)
+    virtual = [] if hosts_files or limit else _virtual(settings, machines)
+    words = [word for word in machines if word not in {one.name for one in virtual}]
+    is_remote = bool(words or hosts_files or not machines)
+    hosts = _hosts(settings, words, hosts_files, limit) if is_remote else ()
     is_named = bool(machines or hosts_files or limit)
     with _own_ssh() as ssh, contact_at(ssh.control_dir) as contact:
         ssh.answers = contact
         here = [] if is_named else examine_here(settings, ssh, bus_url=settings.nats_url)
         if here and not call.as_json:
             _say_here(here)
-        checkups = _examine(ssh, hosts, contact, accept_new_host_keys)
+        checkups = [*virtual, *_examine(ssh, hosts, contact, accept_new_host_keys)]
     is_well = all(one.is_well for one in checkups) and all(f.state != "wrong" for f in here)
     if call.as_json:
         _print_json(settings, here, checkups, is_well=is_well)
@@ -76,6 +81,23 @@ def doctor(
         if not checkups and not is_named:
             note("covey: no machines are named; look at one with: covey doctor MACHINE")
     return 0 if is_well else 1
+
+
+def _virtual(settings: Settings, names: Sequence[str]) -> list[Checkup]:
+    """The machines of `up --local` that are meant: there is no way to them that could be wrong."""
+    files = files_of(settings)
+    known = [machine.name for machine in files.machines() if machine.host is None]
+    return [
+        Checkup(name, "virtual, on this machine", (_agent_of(files, name),))
+        for name in known
+        if name in names or not names
+    ]
+
+
+def _agent_of(files: ClusterFiles, name: str) -> Finding:
+    if is_alive(files, name):
+        return Finding("agent", "ok", "runs")
+    return Finding("agent", "wrong", "was killed", "start it again: covey up --local")
 
 
 def _examine(

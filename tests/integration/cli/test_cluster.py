@@ -88,6 +88,21 @@ def test_machines_are_offered_and_others_refused(cluster: CommandLine) -> None:
             del cluster.env[name]
 
 
+def test_doctor_knows_virtual_machines(cluster: CommandLine) -> None:
+    ended = cluster("doctor", "local1")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == "local1 (virtual, on this machine)\n  ✔ agent: runs\n"
+    assert cluster("chaos", "kill", "local2").code == 0
+    ended = cluster("doctor", "local2")
+    assert (ended.code, ended.out.splitlines()[-1]) == (
+        1,
+        "      → start it again: covey up --local",
+    )
+    assert checked("doctor", cluster("doctor", "local2", "--json").out)["ok"] is False
+    assert cluster("up", "--local").code == 0
+    assert cluster("doctor", "local2").code == 0
+
+
 @pytest.mark.parametrize("how", ["freeze", "cut"])
 def test_chaos_is_told_in_one_line(cluster: CommandLine, how: str) -> None:
     ended = cluster("chaos", how, "local2", "--for", "200ms")
