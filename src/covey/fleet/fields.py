@@ -25,6 +25,8 @@ WEIGHT_MAX = 1_000_000.0
 PORT_MAX = 65_535
 
 _HOST_NAME = re.compile(r"[^\W-][\w.-]{0,254}\Z")
+#: Looks like an IPv4 address, and must be one then.
+_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+){3,}\Z")
 _ZONE = re.compile(r"[\w.-]{1,32}\Z")
 _USER = re.compile(r"[^\W-][\w.@+-]{0,63}\$?\Z")
 _SLOTS = re.compile(r"(?:[+-]?[0-9]{1,6}%?|physical)\Z")
@@ -41,6 +43,13 @@ def read_address(value: object) -> str:
     """A name of ssh_config, a host name, an IP address (IPv6 with or without brackets)."""
     text = _text(value, "address")
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if _NUMBERS.match(bare):
+        try:
+            return str(ipaddress.IPv4Address(bare))
+        except ValueError:
+            raise ValueError(
+                f"{shown(text)} is no IP address: four numbers from 0 to 255, without leading zeros"
+            ) from None
     if _HOST_NAME.match(bare):
         return bare
     address, percent, zone = bare.partition("%")

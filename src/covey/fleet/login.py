@@ -83,7 +83,7 @@ def _steps(found: re.Match[str]) -> list[str]:
 
 
 def _entry(login: str, place: Place) -> Entry:
-    if login == ":":
+    if login.rpartition("/")[2] == ":":
         raise ValueError("`:` is this machine — machines here come from: covey up --local N")
     if _FILE.match(login):
         raise ValueError(f"{shown(login)} is no machine; a file is named with: -H FILE")

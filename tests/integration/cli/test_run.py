@@ -86,6 +86,24 @@ def test_outputs_are_kept_in_a_file_for_each_machine(lab: Lab):
         assert (lab.directory / "errs" / name).read_text() == "err\n"
 
 
+def test_nothing_runs_when_its_output_could_not_be_kept(lab: Lab):
+    (lab.directory / "in the way").write_text("")
+    ran = lab.directory / "ran"
+    for option in ("-o", "-e", "--pass-file", "--fail-file"):
+        done = lab("run", option, "in the way/x", "--", f"touch '{ran}'")
+        assert (done.returncode, done.stdout) == (255, "")
+        assert done.stderr == "covey: cannot write in the way/x: Not a directory\n"
+    assert not ran.exists()
+
+
+def test_what_cannot_be_kept_is_no_success(lab: Lab):
+    (lab.directory / "taken/local2").mkdir(parents=True)
+    done = lab("run", "-o", "taken", "--", "echo out")
+    assert done.returncode == 255
+    assert "covey: cannot write taken/local2: Is a directory\n" in done.stderr
+    assert (lab.directory / "taken/local1").read_text() == "out\n"
+
+
 def test_a_time_limit_ends_it_with_all_that_it_started(lab: Lab):
     done = lab("run", "--timeout", "0.5s", "--limit", "local1", "--", f"{LONG} & {LONG}; wait")
     assert done.returncode == 1

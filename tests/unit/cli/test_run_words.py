@@ -126,3 +126,6 @@ def test_variables_are_taken_from_here_or_as_given(monkeypatch: pytest.MonkeyPat
     assert errand.env == {"MINE": "m", "YOURS": "y=z"}
     with pytest.raises(UsageError, match="no such variable"):
         read_order([], ["env"], env=["NOT_THERE_AT_ALL"])
+    for word in ("A B=1", "=1", "", "1A=2"):
+        with pytest.raises(UsageError, match="give NAME or NAME=VALUE"):
+            read_order([], ["env"], env=[word])

@@ -12,6 +12,7 @@ from covey.cli.call import Call, accept_new_option, command, hosts_file_option, 
 from covey.cli.duration import parse_duration
 from covey.cli.for_call import CallMachines, machines_of_call
 from covey.cli.foreign import ForeignCommand, split_words
+from covey.cli.main import FAILED_CODES
 from covey.cli.output import counted, has_colour, note, print_json, say, write_bytes
 from covey.cli.run.follow import Interrupted, follow
 from covey.cli.run.last import last_failed, project_of, words_of
@@ -33,6 +34,8 @@ from covey.settings import Settings
 OK = 0
 #: Ctrl-C.
 INTERRUPTED = 130
+#: All succeeded, but what they brought could not be written here: covey itself failed.
+NOT_KEPT = FAILED_CODES["run"]
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
 
 _CHOICES = (
@@ -143,10 +146,11 @@ def run(call: Call, words: Sequence[str], **chosen: Any) -> int:
         chosen["limit"],
         accepts_new_host_keys=chosen["accept_new_host_keys"],
     )
+    one = _Run(call, settings, asked, chosen)
     with found as machines:
         if only is not None:
             machines = machines.among(only)
-        return _Run(call, settings, asked, chosen).go(machines)
+        return one.go(machines)
 
 
 class _Run:
@@ -165,6 +169,7 @@ class _Run:
             fail_file=chosen["fail_file"],
             project=asked.errand.project,
         )
+        self._keeper.prepare()
         self._order = ErrandOrder(
             asked.errand,
             timeout_s=parse_duration(chosen["timeout"]) if chosen["timeout"] else 0.0,
@@ -197,7 +202,7 @@ class _Run:
             self._print_json(job)
         else:
             self._print()
-        return exit_code(self._results)
+        return exit_code(self._results) or (NOT_KEPT if self._keeper.has_lost else OK)
 
     def _take(self, result: ErrandResult) -> None:
         self._keeper.keep(result)

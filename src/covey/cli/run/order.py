@@ -15,6 +15,8 @@ from covey.model.errand import Errand
 SCRIPT_MAX_BYTES = 16 * 1024 * 1024
 #: What distsys's `run SCRIPT PROJECT` called a project; a number or a path is an argument.
 _PROJECT_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+#: Of a variable.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,9 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     env: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not name or (not equals and name not in os.environ):
+        if not _NAME.match(name):
+            raise UsageError(f"--env {printable(word)}: give NAME or NAME=VALUE")
+        if not equals and name not in os.environ:
             raise UsageError(f"--env {printable(word)}: there is no such variable here")
         env[name] = value if equals else os.environ[name]
     return env

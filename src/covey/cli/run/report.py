@@ -109,6 +109,24 @@ class Keeper:
     #: Machine -> names of the files that it brought.
     gathered: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
     problems: list[str] = field(default_factory=list[str])
+    #: Something that was asked for could not be written here.
+    has_lost: bool = False
+
+    def prepare(self) -> None:
+        """Find out what cannot be written before anything runs.
+
+        Raises:
+            FileError: what, and why.
+        """
+        lists = (self.pass_file, self.fail_file)
+        for path in filter(None, (self.out_dir, self.err_dir, *lists)):
+            try:
+                if path in lists:
+                    Path(path).open("ab").close()
+                else:
+                    Path(path).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise FileError(f"cannot write {path}: {error.strerror}", path=path) from error
 
     @property
     def directory(self) -> Path:
@@ -133,21 +151,22 @@ class Keeper:
                 try:
                     Path(path).write_text("".join(f"{name}\n" for name in names))
                 except OSError as error:
-                    self.problems.append(f"cannot write {path}: {error.strerror}")
+                    self._lose(f"cannot write {path}: {error.strerror}")
 
     def _gather(self, result: ErrandResult) -> None:
         directory = self.directory / result.machine
         try:
             gathered = result.gathered()
         except CoveyError as error:
-            self.problems.append(f"{result.machine}: {error}")
+            self._lose(f"{result.machine}: {error}")
             return
         names = [file.name for file in gathered.files]
         # What the program itself calls so is the program's.
         for name, data in ((b"stdout", result.stdout), (b"stderr", result.stderr)):
             if name not in names:
                 self._write(directory, [name], data)
-        self.problems += [f"{result.machine}: {error}" for error in keep(gathered, directory)]
+        for error in keep(gathered, directory):
+            self._lose(f"{result.machine}: {error}")
         self.gathered[result.machine] = names
         if gathered.left_count:
             where = printable(gathered.directory)
@@ -161,4 +180,8 @@ class Keeper:
         try:
             write_in_one_piece(directory, parts, data)
         except FileError as error:
-            self.problems.append(str(error))
+            self._lose(str(error))
+
+    def _lose(self, problem: str) -> None:
+        self.problems.append(problem)
+        self.has_lost = True
