@@ -45,10 +45,15 @@ def test_every_policy_runs_the_same_draw(covey: CommandLine, tmp_path: Path) -> 
     assert all(one["failed"] == 0 and one["tasks"] == 8 for one in value["policies"])
     assert plot.read_text().startswith("<svg")
     # The same draw again, out of the file, whatever the words say.
-    again = covey(
-        "sparrow", "RANDOM", "9", "9", "9", "--machines", "3", "--trace", str(saved), "--json"
-    )
+    again = covey("sparrow", "RANDOM", "--machines", "3", "--trace", str(saved), "--json")
     assert json.loads(again.out)["ideal_p99_s"] == value["ideal_p99_s"]
+
+
+def test_a_warmup_that_leaves_nothing_is_told_before_anything_runs(covey: CommandLine) -> None:
+    words = ("2", "1", "3600", "--machines", "1", "--load", "0.8", "--warmup", "30d")
+    done = covey("sparrow", "BATCH", *words)
+    assert (done.code, done.out) == (2, "")
+    assert "within the --warmup" in done.err
 
 
 def test_one_machine_is_enough_for_every_policy_and_many_probes(covey: CommandLine) -> None:

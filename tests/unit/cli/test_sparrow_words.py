@@ -26,6 +26,11 @@ def test_the_words_of_the_replication_are_enough():
     assert order.has_cancellation is True
 
 
+def test_a_draw_that_was_written_needs_a_method_only():
+    order = ordered("BATCH", "--trace", "draw")
+    assert (order.policies, str(order.trace_in)) == (("BATCH",), "draw")
+
+
 def test_a_load_means_poisson_and_slots_mean_machines_of_its_own():
     order = ordered("random", "10", "10", "0.1", "0.05", "--load", "0.8", "--slots", "2")
     assert (order.ask.arrival, order.ask.load) == ("poisson", 0.8)
@@ -71,13 +76,22 @@ def test_schedulers_are_so_many_or_those_of_some_names():
         ("RANDOM 1 1 1 --schedulers 1.5", "give a whole number, or names"),
         ("RANDOM 1 1 1 --schedulers s1,s2 --machines 3", "the cluster that is up"),
         ("RANDOM 1 1 1 --schedulers s1 --slots 3", "the cluster that is up"),
-        ("RANDOM 1 1 1 --probe-ratio 0.5", "--probe-ratio is 0.5"),
-        ("RANDOM 1 1 1 --probe-ratio nan", "give a number"),
+        ("RANDOM 1 1 1 --probe-ratio 0.5", "probe ratio 0.5"),
+        (
+            "RANDOM 1 1 1 --probe-ratio nan",
+            "probe ratio nan: give .* or auto",
+        ),
         ("RANDOM 1 1 1 --load -0.5", "a load of -0.5"),
         ("RANDOM 1 1 1 --load 0.5 --arrival sequence", "poisson"),
         ("RANDOM 1 1 1 --duration 5s", "poisson"),
         ("RANDOM 1 1 1 --warmup soon", "length of time"),
         ("RANDOM 1 1 1 --users a:b", "--users"),
+        ("RANDOM 1 1 1 --users a:1:1001", "priority of a must be from -1000 to 1000"),
+        ("RANDOM 1 1 1 --users=", "--users: '' is not name:weight:priority"),
+        ("RANDOM 1 1 1 --plot /nowhere/x.svg", "--plot /nowhere/x.svg: there is no directory"),
+        ("RANDOM 1 1 1 --save-trace /nowhere/x", "--save-trace /nowhere/x: there is no"),
+        ("RANDOM 1 1 1 --phases /", "--phases /: it is a directory"),
+        ("RANDOM 1 1", "missing argument 'DURATION'"),
     ],
 )
 def test_a_wrong_word_is_a_sentence(words: str, says: str):

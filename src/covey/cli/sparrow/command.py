@@ -10,16 +10,15 @@ from covey.cli.call import Call, command
 from covey.cli.duration import parse_duration
 from covey.cli.numbers import Number, NumbersCommand
 from covey.cli.sparrow.order import MACHINES_DEFAULT, SLOTS_DEFAULT, Order
+from covey.cli.writing import check_writable
 from covey.client.sparrow.draw import ARRIVALS, Arrival, Ask, User, users_of
 from covey.client.sparrow.machines import MACHINES_MAX, SLOTS_MAX
 from covey.errors import UsageError
-from covey.model.knobs import policy_named
+from covey.model.knobs import policy_named, probe_ratio_of
 from covey.model.policy import DEFAULT_PROBE_RATIO, POLICIES
 
 #: Most schedulers of one call.
 SCHEDULERS_MAX = 100
-#: Most probes or reservations per task.
-PROBE_RATIO_MAX = 1000.0
 #: Kinds of tasks.
 WORKS = ("sleep", "cpu", "memory")
 #: Words that mean a number of schedulers, maybe a wrong one, and no names.
@@ -39,9 +38,9 @@ covey sparrow BATCH+LATE_BINDING 500 10 0.1 --users high:1:1:0.25,low:1:0:1.75
 """,
 )
 @click.argument("method")
-@click.argument("jobs", type=_WHOLE)
-@click.argument("tasks", type=_WHOLE)
-@click.argument("duration", type=_REAL)
+@click.argument("jobs", type=_WHOLE, required=False, metavar="JOBS")
+@click.argument("tasks", type=_WHOLE, required=False, metavar="TASKS")
+@click.argument("duration", type=_REAL, required=False, metavar="DURATION")
 @click.argument("spread", type=_REAL, default=0.0)
 @click.option(
     "--machines", type=_WHOLE, metavar="N", help="So many virtual machines of its own (default 10)."
@@ -68,7 +67,7 @@ covey sparrow BATCH+LATE_BINDING 500 10 0.1 --users high:1:1:0.25,low:1:0:1.75
     "--schedulers", default="1", metavar="N|NAMES", help="So many (default 1), or s1,s2; see above."
 )
 @click.option("--save-trace", type=Path, metavar="FILE", help="Write the draw.")
-@click.option("--trace", type=Path, metavar="FILE", help="Use a draw that was written.")
+@click.option("--trace", type=Path, metavar="FILE", help="Use a written draw (METHOD is enough).")
 @click.option("--plot", type=Path, metavar="FILE.svg", help="Draw the response times.")
 @click.option("--phases", type=Path, metavar="FILE", help="Write the steps of tasks, for trace.")
 def sparrow(call: Call, **words: Any) -> None:
@@ -106,16 +105,14 @@ def order_of(words: dict[str, Any]) -> Order:
         UsageError: something makes no sense.
     """
     method = policy_named(words["method"])
-    users = users_of(words["users"]) if words["users"] else (User(),)
+    users = (User(),) if words["users"] is None else users_of(words["users"])
     has_load = words["load"] is not None or any(user.load is not None for user in users)
     arrival: Arrival = words["arrival"] or ("poisson" if has_load else "together")
     until_s = parse_duration(words["until"]) if words["until"] else 0.0
     if arrival != "poisson" and (has_load or until_s):
         raise UsageError(f"--load and --duration are for --arrival poisson, not {arrival}")
     ask = Ask(
-        words["jobs"],
-        words["tasks"],
-        words["duration"],
+        *_size(words),
         words["spread"],
         words["seed"],
         arrival,
@@ -127,6 +124,7 @@ def order_of(words: dict[str, Any]) -> Order:
     machines, slots = words["machines"], words["slots"]
     _within("--machines", machines, MACHINES_MAX)
     _within("--slots", slots, SLOTS_MAX)
+    ratio = words["probe_ratio"]
     count, names = _schedulers(words["schedulers"])
     is_private = machines is not None or slots is not None
     if names and is_private:
@@ -134,6 +132,8 @@ def order_of(words: dict[str, Any]) -> Order:
             f"--schedulers {','.join(names)}: they run in the cluster that is up, so leave out"
             " --machines and --slots, or give a number of schedulers"
         )
+    for option in ("--save-trace", "--plot", "--phases"):
+        check_writable(option, words[option[2:].replace("-", "_")])
     every = (method, *(name for name in POLICIES if name != method))
     return Order(
         policies=every if words["compare"] else (method,),
@@ -143,7 +143,7 @@ def order_of(words: dict[str, Any]) -> Order:
         schedulers=count,
         scheduler_names=names,
         work=words["work"],
-        probe_ratio=_probe_ratio(words["probe_ratio"]),
+        probe_ratio=DEFAULT_PROBE_RATIO if ratio is None else probe_ratio_of(ratio),
         has_cancellation=words["cancellation"],
         is_multi_get=words["multi_get"],
         warmup_s=parse_duration(words["warmup"]) if words["warmup"] else 0.0,
@@ -153,6 +153,20 @@ def order_of(words: dict[str, Any]) -> Order:
         phases_out=words["phases"],
         is_compared=words["compare"],
     )
+
+
+def _size(words: dict[str, Any]) -> tuple[int, int, float]:
+    """JOBS, TASKS and DURATION; a draw that was written has its own.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    given: list[Any] = []
+    for name in ("jobs", "tasks", "duration"):
+        if words[name] is None and words["trace"] is None:
+            raise UsageError(f"missing argument '{name.upper()}' — see: covey sparrow --help")
+        given.append(1 if words[name] is None else words[name])
+    return given[0], given[1], given[2]
 
 
 def _within(name: str, number: int | None, most: int) -> None:
@@ -171,17 +185,3 @@ def _schedulers(word: str) -> tuple[int, tuple[str, ...]]:
         raise UsageError(f"--schedulers is {word!r}: give a whole number, or names") from None
     _within("--schedulers", count, SCHEDULERS_MAX)
     return count, ()
-
-
-def _probe_ratio(word: str | None) -> float:
-    """0 = auto."""
-    if word is None:
-        return DEFAULT_PROBE_RATIO
-    if word.strip().lower() == "auto":
-        return 0.0
-    ratio = float(Number().convert(word, None, None))
-    if not 1 <= ratio <= PROBE_RATIO_MAX:
-        raise UsageError(
-            f"--probe-ratio is {ratio:g}: give 1 to {PROBE_RATIO_MAX:g} probes per task, or auto"
-        )
-    return ratio

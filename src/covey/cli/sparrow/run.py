@@ -49,6 +49,8 @@ async def _live(call: Call, order: Order, settings: Settings, saved: list[DrawnJ
         jobs = saved if saved is not None else draw(order.ask, sparrow.slots)
         if named is not None:
             named.check_users(job.user for job in jobs)
+        if not any(job.at_s >= jobs[0].at_s + order.warmup_s for job in jobs) and not order.in_turn:
+            raise _all_in_warmup(order)
         if order.trace_out is not None:
             order.trace_out.write_text(to_lines(jobs))
         if not call.as_json:
@@ -63,7 +65,7 @@ async def _live(call: Call, order: Order, settings: Settings, saved: list[DrawnJ
         agents, slots = sparrow.agents, sparrow.slots
     found = [figures(ran, slots, warmup_s=order.warmup_s) for ran in runs]
     if not found[0].jobs:
-        raise UsageError(f"all jobs arrived within the --warmup of {order.warmup_s:g} s: more JOBS")
+        raise _all_in_warmup(order)
     _write(order, runs, found)
     if call.as_json:
         lost = named.lost if named is not None else []
@@ -72,6 +74,11 @@ async def _live(call: Call, order: Order, settings: Settings, saved: list[DrawnJ
         comparison(found)
     else:
         details(found[0])
+
+
+def _all_in_warmup(order: Order) -> UsageError:
+    what = f"all jobs arrive within the --warmup of {order.warmup_s:g} s"
+    return UsageError(f"{what}: give more JOBS, or a shorter one")
 
 
 async def _runs(
@@ -85,7 +92,7 @@ async def _runs(
             order.has_cancellation,
             order.is_multi_get,
             order.work,
-            in_turn=order.ask.arrival == "sequence" and order.trace_in is None,
+            in_turn=order.in_turn,
         )
         runs.append(await sparrow.run(jobs, way))
         if is_noted:

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Literal, cast
 
 from covey.errors import UsageError
+from covey.model.users import PRIORITY_MAX, PRIORITY_MIN
 
 #: How jobs arrive: all at once, as the Python replication submits them; each when the one before
 #: has ended; or by a Poisson process.
@@ -74,8 +75,8 @@ class Ask:
             raise UsageError(f"TASKS is {self.tasks}: a job without tasks has nothing to measure")
         if self.jobs * self.tasks > TASKS_MAX:
             raise UsageError(
-                f"{self.jobs:,} jobs of {self.tasks:,} tasks are {self.jobs * self.tasks:,} tasks:"
-                f" at most {TASKS_MAX:,} are drawn"
+                f"JOBS × TASKS is {self.jobs:,} × {self.tasks:,} = {self.jobs * self.tasks:,}:"
+                f" at most {TASKS_MAX:,} tasks are drawn"
             )
         if not 0 <= self.duration_s <= TASK_MAX_S:
             raise UsageError(
@@ -239,6 +240,10 @@ def users_of(text: str) -> tuple[User, ...]:
             ) from None
         if not 0 < weight < math.inf:
             raise UsageError(f"--users: the weight of {name} must be over 0")
+        if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
+            raise UsageError(
+                f"--users: the priority of {name} must be from {PRIORITY_MIN} to {PRIORITY_MAX}"
+            )
         users.append(User(name, weight, priority, load))
     if len({user.name for user in users}) < len(users):
         raise UsageError("--users: a name is given twice")
