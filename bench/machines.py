@@ -4,17 +4,20 @@ Real sshd's on loopback stand for machines; all of them share this computer's co
 do ten machines' work here.
 """
 
+import compileall
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from bench.commands import Absent, scratch
 from bench.cost import cpu_s, pss_bytes
 
+import covey
+from covey.agent import proctree
 from covey.testing.sshd import Fleet, Unavailable, fleet
 
 #: Seconds over which an idle agent's CPU time is counted.
@@ -28,6 +31,8 @@ def _room(count: int, *, is_archive_built: bool = True) -> Generator[tuple[Fleet
     is_archive_built: what machines are sent is built before anything is measured; else this
     computer has never sent anything.
     """
+    # As pip leaves it: no start is to compile what an installed covey has compiled.
+    compileall.compile_dir(os.path.dirname(covey.__file__), quiet=2)
     with scratch() as directory:
         try:
             with fleet(count) as machines:
@@ -113,7 +118,6 @@ def idle_over_ssh() -> dict[str, float]:
 
 def _agents(machines: Fleet) -> Iterator[int]:
     for machine in machines.machines.values():
-        for pid in machine.processes():
-            # What ssh called is what went on as agent and zygote.
-            if b"\0start\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                yield pid
+        for path in machine.home.glob(".cache/covey/*/*/agent.json"):
+            agent = int(json.loads(path.read_text())["pid"])
+            yield from (agent, *proctree.descendants(agent))

@@ -127,7 +127,8 @@ def forget_archives(cache: Path, current: str, kept_s: float) -> None:
     """Remove archives that no agent runs from and that were not used for a while."""
     records = [record.read(path) for path in cache.glob(f"*/{record.NAME}")]
     used = {current, *(found.archive for found in records if found is not None)}
-    for path in cache.glob("covey-*.pyz"):
+    # Not covey-head-…: a head runs from that, and is no agent.
+    for path in cache.glob("covey-[0-9a-f]*.pyz"):
         with contextlib.suppress(OSError):
             if path.name not in used and time.time() - path.stat().st_mtime > kept_s:
                 path.unlink()

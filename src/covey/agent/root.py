@@ -9,10 +9,12 @@ runtime directory removed, exit. Without a lifeline the agent stays until SIGTER
 
 import contextlib
 import ctypes
+import importlib
 import json
 import logging
 import os
 import platform
+import select
 import signal
 import socket
 import sys
@@ -58,6 +60,9 @@ def run(zygote_pid: int, zygote_socket: socket.socket) -> None:
 def run_detached(sock: socket.socket, zygote_pid: int, zygote_socket: socket.socket) -> None:
     """The same, with the order and its lock from a socket on which it is said that we live."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    if not select.select([sock], [], [], 0)[0]:
+        # Whoever tells us has yet to hear from the head: by then all is there.
+        importlib.import_module("covey.agent.life")
     line, fds = _receive(sock)
     try:
         given = order_from_line(line)

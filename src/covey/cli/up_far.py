@@ -43,7 +43,7 @@ def up_far(head: str, settings: Settings, argv: Sequence[str]) -> int:
         reach.log_in(accept_new="--accept-new-host-keys" in argv)
         connection = reach.connection
         found = probe(connection, settings.cluster)
-        archive = archives.current()
+        archive = archives.current(kind="head")
         bootstrap.send_archive(connection, found, archive)
         server = _server(connection, found, settings)
         given = {"COVEY_CLUSTER": settings.cluster, "COVEY_NATS_SERVER": server}

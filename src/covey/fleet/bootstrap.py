@@ -4,7 +4,6 @@ Each step is one command over ssh (`fleet.step`). Nothing of it is kept here.
 """
 
 import hashlib
-import secrets
 import shlex
 
 from covey.agent.machine import (
@@ -18,10 +17,9 @@ from covey.agent.machine import (
     read_answer,
 )
 from covey.fleet.archive import Archive
-from covey.fleet.host import Host
-from covey.fleet.probe import Probe, probe
+from covey.fleet.probe import Probe, agent_environment, probe
 from covey.fleet.probing import RECEIVE
-from covey.fleet.step import Connection, Done, failed, no_answer, runner
+from covey.fleet.step import Connection, Done, answer_of, failed, no_answer, runner
 
 #: Sending the archive, some 2 MB.
 SEND_MAX_S = 300.0
@@ -33,9 +31,6 @@ PACKAGES_MAX_S = 1800.0
 STOP_MAX_S = 60.0
 #: Counting or removing what tasks wrote there, perhaps many files on a network home.
 DATA_MAX_S = 1800.0
-
-#: What sshd puts into the environment of a session, and what ends with it.
-_OF_SSH = ("SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "SSH_AUTH_SOCK")
 
 
 def send_archive(connection: Connection, found: Probe, archive: Archive) -> bool:
@@ -84,12 +79,11 @@ def start(connection: Connection, found: Probe, archive: Archive, order: Machine
     verb = ("start", order.cluster, order.agent)
     # An agent finds what is installed there, as tasks do; its own modules come first.
     line = f"{_receiver(found.executable, '-P')} {shlex.join([*words, *verb])}"
-    # The agent keeps this environment to its end.
-    script = f"unset {' '.join(_OF_SSH)}; export COVEY_OWNER={secrets.token_hex(16)}; exec {line}"
+    script = f"{agent_environment()}; exec {line}"
     command = f"exec sh -c {shlex.quote(script)}"
     stdin = RECEIVE.encode() + data + order_line(order)
     done = connection.run(command, stdin=stdin, timeout_s=limit_s)
-    return _answer(connection.host, "start", done)
+    return answer_of(connection.host, "start", done)
 
 
 def stop(connection: Connection, cluster: str, agent: str) -> Answer:
@@ -140,7 +134,7 @@ def held(connection: Connection, cluster: str, agent: str, archive: Archive) -> 
 
 
 def _verb(connection: Connection, cluster: str, agent: str, verb: str) -> Answer:
-    return _answer(connection.host, verb, _run_verb(connection, cluster, agent, verb))
+    return answer_of(connection.host, verb, _run_verb(connection, cluster, agent, verb))
 
 
 def _verb_anyhow(
@@ -150,14 +144,14 @@ def _verb_anyhow(
     done = _run_verb(connection, cluster, agent, verb)
     answer = read_answer(done.out)
     if answer is None or (answer.state != "absent" and answer.problem != ARCHIVE_GONE):
-        return _answer(connection.host, verb, done)
+        return answer_of(connection.host, verb, done)
     if answer.state == "absent" and verb == "held":
         return answer
     # Whatever else is left there is found by the verb only.
     found = probe(connection, cluster)
     send_archive(connection, found, archive)
     line = shlex.join([*_verb_argv(found, archive, verb), cluster, agent])
-    return _answer(connection.host, verb, connection.run(line, timeout_s=_limit_s(verb)))
+    return answer_of(connection.host, verb, connection.run(line, timeout_s=_limit_s(verb)))
 
 
 def _verb_argv(found: Probe, archive: Archive, verb: str) -> list[str]:
@@ -189,16 +183,3 @@ def _run_verb(connection: Connection, cluster: str, agent: str, verb: str) -> Do
         f"echo; echo {shlex.quote(nothing)}"
     )
     return connection.run(f"exec sh -c {shlex.quote(script)}", timeout_s=_limit_s(verb))
-
-
-def _answer(host: Host, step: str, done: Done) -> Answer:
-    answer = read_answer(done.out)
-    if answer is None:
-        # What receives the archive has no state to tell.
-        plain = marked_json(done.out) or {}
-        if problem := plain.get("problem"):
-            raise failed(host, "send", str(problem), str(plain.get("remedy", "")))
-        raise no_answer(host, step, done)
-    if answer.problem:
-        raise failed(host, step, answer.problem, answer.remedy)
-    return answer

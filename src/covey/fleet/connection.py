@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from covey.agent import proctree
+from covey.errors import ConnectFailed
 from covey.files.private import make_private
 from covey.fleet.host import Host
 from covey.fleet.master import (
@@ -67,7 +68,9 @@ class Program(Protocol):
         """Run it with our own stdin, stdout and stderr."""
         ...
 
-    def pipe(self, argv: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def pipe(
+        self, argv: Sequence[str], *, err: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
         """Run it with pipes at its stdin and stdout."""
         ...
 
@@ -231,9 +234,8 @@ class Connection:
             with self._sessions:
                 done = self._ssh.call(argv, stdin=stdin, timeout_s=timeout_s)
         except TimeoutError as slow:
-            raise failed(self.host, no_answer(self._target, timeout_s)) from slow
-        if done.code == _FAILED:
-            self._check_failure(done.err)
+            raise self.silence(timeout_s) from slow
+        self.check(done)
         return done
 
     def passthrough(self, command: str, *, tty: bool = False) -> int:
@@ -245,12 +247,22 @@ class Connection:
             self._check_failure(b"")
         return code
 
-    def pipe(self, command: str) -> "subprocess.Popen[bytes]":
+    def pipe(self, command: str, *, err: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
         """Run with pipes at its stdin and stdout, for as long as the connection lasts.
 
-        Who calls it closes it, and waits for its end.
+        Who calls it closes it, waits for its end, and has it checked (`check`). err: what becomes
+        of its stderr.
         """
-        return self._ssh.pipe([*self._inner(), "-T", *destination(self.host), command])
+        return self._ssh.pipe([*self._inner(), "-T", *destination(self.host), command], err=err)
+
+    def check(self, done: Done) -> None:
+        """Raise where it was ssh that failed, and not the command."""
+        if done.code == _FAILED:
+            self._check_failure(done.err)
+
+    def silence(self, after_s: float) -> ConnectFailed:
+        """The error that says that nothing came for so long."""
+        return failed(self.host, no_answer(self._target, after_s))
 
     def _check_failure(self, err: bytes) -> None:
         """Tell ssh's own failure from a command that ended with 255."""

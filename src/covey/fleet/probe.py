@@ -1,5 +1,6 @@
 """Looks at a machine: which Python it has, its platform, its home, what of covey is there."""
 
+import secrets
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -8,7 +9,7 @@ from typing import Any
 from covey.agent.machine import ANSWER_MARK, marked_json
 from covey.fleet.host import Host
 from covey.fleet.probing import PROBE
-from covey.fleet.step import Connection, failed, no_answer, runner
+from covey.fleet.step import TOO_OLD, Connection, Done, failed, no_answer, runner
 
 #: Looking at a machine takes some 0.1 s; a slow one (network home, SD card) some seconds.
 PROBE_MAX_S = 30.0
@@ -16,6 +17,9 @@ PROBE_MAX_S = 30.0
 PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
 #: The oldest that covey runs on.
 PYTHON_MIN = (3, 11)
+
+#: What sshd puts into the environment of a session, and what ends with it.
+_OF_SSH = ("SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "SSH_AUTH_SOCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,49 @@ def probe(connection: Connection, cluster: str) -> Probe:
             that cannot be written; with what to do.
         ConnectFailed: as `Connection.run`.
     """
-    host = connection.host
-    wanted = (host.python,) if host.python else PYTHONS
-    done = connection.run(
-        _with_python(wanted, PROBE, cluster), stdin=PROBE.encode(), timeout_s=PROBE_MAX_S
+    line = probing_line(connection.host, cluster)
+    done = connection.run(line, stdin=PROBE.encode(), timeout_s=PROBE_MAX_S)
+    return read_probe(connection.host, done)
+
+
+def probing_line(host: Host, cluster: str, *, is_for_agent: bool = False) -> str:
+    """A line that runs PROBE with the first Python there that is new enough, else with the first.
+
+    The program comes on standard input. is_for_agent: that Python is to become the agent; so it
+    has an agent's environment, and finds what is installed there.
+    """
+    candidates = (host.python,) if host.python else PYTHONS
+    size, option = len(PROBE.encode()), '"$p"' if is_for_agent else '"$p" -S'
+    run = runner(option, size, oldest=PYTHON_MIN)
+    old, words = runner('"$p" -S', size), shlex.quote(cluster)
+    none = ANSWER_MARK + '{"python": ""}'
+    program = (
+        f"{agent_environment() if is_for_agent else ':'}; "
+        'PATH="$PATH:/usr/local/bin:$HOME/.local/bin"; old=; '
+        'for p in "$@"; do '
+        'case "$p" in "~/"*) p="$HOME/${p#"~/"}";; esac; '
+        'command -v "$p" >/dev/null 2>&1 || continue; '
+        f"{run} {words}; c=$?; "
+        # Two more that are no answer of a Python: it cannot be run.
+        f'case $c in {TOO_OLD}) old="${{old:-$p}}";; 126|127) ;; *) exit $c;; esac; '
+        "done; "
+        f'if [ -n "$old" ]; then p="$old"; exec {old} {words}; fi; '
+        f"echo; echo {shlex.quote(none)}"
     )
+    return " ".join(["exec sh -c", shlex.quote(program), "sh", *map(shlex.quote, candidates)])
+
+
+def agent_environment() -> str:
+    """A piece of shell that makes the environment that an agent keeps to its end."""
+    return f"unset {' '.join(_OF_SSH)}; export COVEY_OWNER={secrets.token_hex(16)}"
+
+
+def read_probe(host: Host, done: Done) -> Probe:
+    """What PROBE answered.
+
+    Raises:
+        BootstrapFailed: as `probe`.
+    """
     plain = marked_json(done.out)
     if plain is None:
         raise no_answer(host, "probe", done)
@@ -93,29 +135,6 @@ def shared_homes(probes: Mapping[str, Probe]) -> frozenset[str]:
 
 
 # ---------------------------------------------------------------- inside
-
-
-def _with_python(candidates: tuple[str, ...], script: str, *args: str) -> str:
-    """A line that runs a script with the first candidate that is new enough, else with the first.
-
-    The script comes on standard input.
-    """
-    test = f"import sys; sys.exit(sys.version_info < {PYTHON_MIN})"
-    run = runner('"$p" -S', len(script.encode()))
-    words = " ".join(map(shlex.quote, args))
-    quiet = "</dev/null >/dev/null 2>&1"
-    none = ANSWER_MARK + '{"python": ""}'
-    program = (
-        'PATH="$PATH:/usr/local/bin:$HOME/.local/bin"; old=; '
-        'for p in "$@"; do '
-        'case "$p" in "~/"*) p="$HOME/${p#"~/"}";; esac; '
-        f'if "$p" -S -c {shlex.quote(test)} {quiet}; then exec {run} {words}; fi; '
-        f'if [ -z "$old" ] && "$p" -S -c "import sys" {quiet}; then old="$p"; fi; '
-        "done; "
-        f'if [ -n "$old" ]; then p="$old"; exec {run} {words}; fi; '
-        f"echo; echo {shlex.quote(none)}"
-    )
-    return " ".join(["exec sh -c", shlex.quote(program), "sh", *map(shlex.quote, candidates)])
 
 
 def _probe_of(host: Host, plain: dict[str, Any]) -> Probe:

@@ -1,19 +1,30 @@
 """Programs that run on a machine before covey is there: sent on standard input, read by its Python.
 
 `PROBE` runs on anything from 2.7 on, so that a Python that is too old can say so. Both print one
-line after the mark of `covey.agent.machine`.
+line after the mark of `covey.agent.machine`. `PROBE` goes on with another program if one comes
+(see `further`): a session and a Python more would cost as much again as all that it does.
 """
 
+import json
+from collections.abc import Sequence
+
 from covey.agent.machine import ANSWER_MARK
+
+#: What follows the probe begins with its length, in so many digits.
+SIZE_DIGITS = 8
 
 _HEAD = f"""
 import errno, json, os, sys, time
 MARK = {ANSWER_MARK!r}
+SIZE_DIGITS = {SIZE_DIGITS}
 
-def answer(**what):
+def say(**what):
     # A start-up file may have printed half a line.
     sys.stdout.write("\\n" + MARK + json.dumps(what) + "\\n")
     sys.stdout.flush()
+
+def answer(**what):
+    say(**what)
     os._exit(0)
 
 def why(error):
@@ -124,16 +135,28 @@ try:
     cores = len(os.sched_getaffinity(0))
 except AttributeError:
     cores = os.cpu_count() or 1
-answer(
+say(
     python=version, executable=sys.executable, cores=cores, disk_free_bytes=free, home=home,
     platform=(system.sysname + " " + system.machine).lower(),
     mem_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     uid=os.getuid(), hostname=system.nodename, now=time.time(), cache=cache,
     machine_id=(read("/etc/machine-id") or read("/var/lib/dbus/machine-id")).strip(),
     boot_id=read("/proc/sys/kernel/random/boot_id").strip(), home_id=mark, home_fs=kind,
-    archives=sorted(n for n in names if re.match(r"covey-[0-9a-f]+\\.pyz$", n)),
+    archives=sorted(n for n in names if re.match(r"covey-(head-)?[0-9a-f]+\\.pyz$", n)),
     agents=sorted(n for n in names if os.path.exists(os.path.join(cache, n, "agent.json"))),
     problem=problem, remedy=remedy)
+
+def take(size):
+    data = b""
+    while len(data) < size:
+        piece = os.read(0, size - len(data))
+        if not piece:
+            os._exit(0)
+        data += piece
+    return data
+
+sys.argv[1:], further = json.loads(take(int(take(SIZE_DIGITS))))
+exec(further)
 """
 )
 
@@ -202,3 +225,9 @@ from covey.agent.remote import main
 sys.exit(main())
 """
 )
+
+
+def further(program: str, argv: Sequence[str]) -> bytes:
+    """What is written to a probe that has answered, so that it goes on with a program."""
+    data = json.dumps([list(argv), program]).encode()
+    return str(len(data)).zfill(SIZE_DIGITS).encode() + data

@@ -124,8 +124,10 @@ class Ssh:
                 continue
             return code if code >= 0 else 128 - code
 
-    def pipe(self, argv: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """Run it with pipes at its stdin and stdout.
+    def pipe(
+        self, argv: Sequence[str], *, err: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
+        """Run it with pipes at its stdin and stdout. err: what becomes of its stderr.
 
         Raises:
             ConnectFailed: there is no such program.
@@ -136,7 +138,7 @@ class Ssh:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # What went wrong is asked of the master; what a command says comes on stdout.
-                stderr=subprocess.DEVNULL,
+                stderr=err,
                 env=self.environ,
                 # A Ctrl-C is for us: whoever speaks through the pipe ends it in order.
                 process_group=0,

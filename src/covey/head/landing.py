@@ -1,6 +1,6 @@
 """One machine over ssh, from a connection to an agent that is ready. Many at once, in threads.
 
-open -> probe -> send the archive -> start -> the head makes the tunnel -> ready
+open -> visit (probe, send the archive, start) -> the head makes the tunnel -> ready
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from covey.fleet.contact import log_in
 from covey.fleet.host import Host
 from covey.fleet.probe import Probe, probe, shared_homes
 from covey.fleet.ssh import Connection, Ssh
+from covey.fleet.visit import Visit
 from covey.head.direct import Listen
 from covey.head.raised import Raised, UpOrder
 from covey.head.waiting import HeadWatch, is_ready
@@ -71,18 +72,25 @@ class Landing:
             accept_new=self.order.accepts_new_host_keys,
             timeout_s=OPEN_MAX_S,
         )
-        found = probe(connection, self.settings.cluster)
-        archive = self.archive.result()
+        if self.order.is_starting:
+            with Visit(connection, self.settings.cluster) as visit:
+                raised = self._seen(machine, visit.found)
+                visit.send(self.archive.result(), machine.name)
+                raised = self._start(connection, machine, raised, visit)
+        else:
+            found = probe(connection, self.settings.cluster)
+            raised = self._seen(machine, found)
+            bootstrap.send_archive(connection, found, self.archive.result())
+        return replace(raised, elapsed_s=time.monotonic() - began)
+
+    def _seen(self, machine: Machine, found: Probe) -> Raised:
+        """Note what it is like."""
+        host, archive = _host_of(machine), self.archive.result()
         with self.lock:
             self.probes[machine.name] = found
             self.traces.append(Trace(host, found.executable, archive.name))
         raised = Raised(machine.name, "sent", login=host.login, python=found.python)
-        raised = replace(raised, platform=found.platform, is_root=found.uid == 0)
-        if self.order.is_starting:
-            raised = self._start(connection, machine, raised)
-        else:
-            bootstrap.send_archive(connection, found, archive)
-        return replace(raised, elapsed_s=time.monotonic() - began)
+        return replace(raised, platform=found.platform, is_root=found.uid == 0)
 
     def _runs(self, machine: Machine) -> bool:
         """Whether nothing is to be done: no ssh process is needed to know it."""
@@ -94,11 +102,21 @@ class Landing:
             return False
         return is_ready(self.head.result().state(machine.name), record.incarnation)
 
-    def _start(self, connection: Connection, machine: Machine, raised: Raised) -> Raised:
+    def _start(
+        self,
+        connection: Connection,
+        machine: Machine,
+        raised: Raised,
+        visit: Visit | None = None,
+    ) -> Raised:
+        """Start it, in the session of the visit if there is one, and wait until it is ready."""
         head, archive = self.head.result(), self.archive.result()
         order = self._order_for(machine)
         found = self.probes[machine.name]
-        answer = bootstrap.start(connection, found, archive, order)
+        if visit is not None:
+            answer = visit.start(order)
+        else:
+            answer = bootstrap.start(connection, found, archive, order)
         found = self.probes[machine.name] = found.having(archive.name)
         state = "running" if answer.state == "running" else "started"
         if answer.state == "outdated":
