@@ -47,6 +47,10 @@ ITEM_MAX_BYTES = 64 * 1024
 _TASKS = "covey"
 #: Directories of tasks of the same job number, task and attempt.
 _SAME_NAMES_MAX = 1000
+#: Bytes of the wake-up descriptor that are taken at once.
+_WAKES_MAX = 512
+#: What helps where a directory cannot be entered; it may be missing on one machine only.
+_ENTERABLE = "make it on every machine, or name another with --wd"
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
 _FAILED = int(OutcomeState.FAILED)
 _TIMED_OUT = int(OutcomeState.TIMED_OUT)
@@ -191,7 +195,7 @@ class Runner:
         try:
             os.chdir(directory)
         except OSError as error:
-            text = f"cannot enter the directory {directory}: {error.strerror}"
+            text = f"cannot enter the directory {directory}: {error.strerror} — {_ENTERABLE}"
             raise CannotStart(NOT_RUNNABLE, text) from error
         self._place = directory
 
@@ -264,16 +268,16 @@ class Runner:
 
     def _sleep(self, seconds: float) -> None:
         """Until a child ended, the agent says something, or the time is over."""
-        if not self._outbox.is_empty:
-            # Results of tasks before this one: they must not wait for its end.
-            if not self._poll.poll(FLUSH_S * 1000):
-                self._outbox.flush()
-                return
-            seconds = 0
-        for fd, _ in self._poll.poll(max(0, int(seconds * 1000) + 1)):
+        if has_results := not self._outbox.is_empty:
+            # Of tasks before this one: they must not wait for its end.
+            seconds = min(seconds, FLUSH_S)
+        events = self._poll.poll(max(0, int(seconds * 1000) + 1))
+        if has_results and not events:
+            self._outbox.flush()
+        for fd, _ in events:
             if fd == self._wake_r:
                 with suppress(BlockingIOError):
-                    os.read(self._wake_r, 4096)
+                    os.read(self._wake_r, _WAKES_MAX)
             elif not self._sock.recv(HEAD.size):
                 # The agent is dead. What runs ends; the loop of the child sees the same
                 # afterwards.

@@ -99,7 +99,9 @@ async def test_a_directory_that_is_not_there_is_said(rig: Rig) -> None:
     done = await rig.run(command("pwd", "{#}", cwd="/no/such/directory"), item("x"))
     assert done.state is FAILED
     assert done.report.exit == 126
-    assert b"cannot enter the directory /no/such/directory" in done.report.err
+    said = done.report.err.decode()
+    assert "cannot enter the directory /no/such/directory: No such file or directory" in said
+    assert "make it on every machine" in said
 
 
 async def test_an_argument_list_over_the_limit_of_the_kernel_is_a_failure(rig: Rig) -> None:

@@ -149,3 +149,18 @@ def test_not_even_the_first_task_starts_where_memory_or_load_forbids_which_is_sa
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
+
+
+def test_a_directory_that_nobody_can_enter_is_said_before_anything_runs(
+    covey: CommandLine, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for directory, why in ((tmp_path / "none", "No such file"), (file, "Not a directory")):
+        ended = covey("map", "--wd", str(directory), "pwd", ":::", "a", "b")
+        assert (ended.code, ended.out, ended.err.count("\n")) == (255, "", 1)
+        assert ended.err.startswith(f"covey: --wd {directory}: {why}")
+        assert "make it first" in ended.err
+    assert checked("jobs", covey("jobs", "--json").out)["jobs"] == []
+    ended = covey("map", "--quiet", "--wd", str(tmp_path), "pwd", ":::", "a")
+    assert (ended.code, ended.out) == (0, f"{tmp_path}\n")

@@ -29,6 +29,7 @@ from covey.cli.map.shell import shell_of
 from covey.client.launch import Launch, SlotCount
 from covey.client.reach import is_up
 from covey.client.users import user_of_call
+from covey.errors import UsageError
 from covey.fleet.call_settings import has_config, settings_of_call
 from covey.model.context import CommandContext, encode_context
 from covey.scheduler.places import settled
@@ -120,6 +121,15 @@ def _words(found: object) -> list[object]:
     return cast(list[object], found) if isinstance(found, list) else []
 
 
+def _check_enterable(directory: str) -> None:
+    try:
+        # What is in a directory is found by those only who may enter it.
+        os.stat(os.path.join(directory, "."))
+    except OSError as error:
+        advice = "make it first, or give one that you may enter"
+        raise UsageError(f"--wd {directory}: {error.strerror} — {advice}") from error
+
+
 class _Call:
     """One call of `covey map`, up to the start of its job."""
 
@@ -174,7 +184,10 @@ class _Call:
 
         Raises:
             JobRejected: it cannot be run here, or its user may not ask for that.
+            UsageError: the directory of --wd cannot be entered: each task would fail for it.
         """
+        if (directory := self._plan.workdir) is not None:
+            _check_enterable(directory)
         if not self._plan.is_placed and not has_config():
             return
         from covey.client.accepting import admission_here
