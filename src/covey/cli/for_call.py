@@ -4,16 +4,13 @@ What the call brought up it takes down at its end, however it ends: well, by an 
 SIGTERM or a closed terminal.
 """
 
-import asyncio
-import signal
-import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from types import FrameType
 
 from covey.cli.head import head_of, is_up, limited, not_up
 from covey.cli.output import note
+from covey.cli.signals import ended_by_signals
 from covey.client.cluster import files_of
 from covey.errors import FleetError, MachineError, UsageError
 from covey.fleet.inventory import read_inventory
@@ -22,9 +19,6 @@ from covey.head.raised import Raised, UpOrder
 from covey.head.raising import up
 from covey.model.agent_state import AgentState
 from covey.settings import Settings
-
-#: What a shell adds to the number of the signal that ended a command.
-_SIGNAL_BASE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,7 @@ def machines_of_call(
     if not absent:
         yield CallMachines(names)
         return
-    with _ended_by_signals():
+    with ended_by_signals():
         try:
             order = UpOrder(hosts=absent, accepts_new_host_keys=accepts_new_host_keys)
             failed = _bring_up(settings, order)
@@ -132,33 +126,3 @@ def _take_down(settings: Settings, known: set[str], *, was_up: bool) -> None:
     for machine in done.machines if done is not None else ():
         if not machine.is_stopped:
             note(f"covey: {machine.name} was not taken down: {machine.why}")
-
-
-@contextmanager
-def _ended_by_signals() -> Generator[None]:
-    """SIGTERM and SIGHUP end the call as an error does, so that it cleans up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            _leave(number)
-        else:
-            # Raised where the loop has just called us, it would be taken for a bug of a connection
-            # (uvloop), and the call would go on without that.
-            loop.call_soon_threadsafe(_leave, number)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, end) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _leave(number: int) -> None:
-    raise SystemExit(_SIGNAL_BASE + number)

@@ -1,10 +1,12 @@
-"""`covey sim` as a process: Ctrl-C ends it and all that it started."""
+"""`covey sim` as a process: what ends it ends all that it started."""
 
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from covey.testing.waiting import wait_until
 
@@ -25,7 +27,17 @@ def _is_worker(pid: int) -> bool:
         return False
 
 
-def test_ctrl_c_ends_a_simulation_and_its_processes_at_once(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("number", "is_from_terminal", "code"),
+    [
+        (signal.SIGINT, True, 130),
+        (signal.SIGTERM, False, 143),
+        (signal.SIGKILL, False, -signal.SIGKILL),
+    ],
+)
+def test_a_signal_ends_a_simulation_and_its_processes_at_once(
+    tmp_path: Path, number: signal.Signals, is_from_terminal: bool, code: int
+):
     words = ("sim", "fig3", "--loads", "0.8", "--processes", "2")
     command = [sys.executable, "-m", "covey", *words]
     with subprocess.Popen(
@@ -43,11 +55,17 @@ def test_ctrl_c_ends_a_simulation_and_its_processes_at_once(tmp_path: Path):
 
             wait_until(lambda: len(workers()) == 2, timeout_s=STARTED_WITHIN_S)
             begun = workers()
-            os.killpg(simulation.pid, signal.SIGINT)
-            assert simulation.wait(ENDED_WITHIN_S) == 130
+            if is_from_terminal:
+                os.killpg(simulation.pid, number)
+            else:
+                os.kill(simulation.pid, number)
+            assert simulation.wait(ENDED_WITHIN_S) == code
             wait_until(lambda: not any(map(_is_worker, begun)), timeout_s=ENDED_WITHIN_S)
             assert simulation.stderr is not None
-            assert b"Traceback" not in simulation.stderr.read()
+            said = simulation.stderr.read()
+            assert b"Traceback" not in said
+            # The helper of multiprocessing complains of what nobody could clean up.
+            assert number is signal.SIGKILL or b"leaked" not in said
         finally:
             if simulation.poll() is None:
                 os.killpg(simulation.pid, signal.SIGKILL)

@@ -5,13 +5,17 @@ Results come back in the order of the runs, so what is printed does not depend o
 
 import gc
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from covey.cli.output import note
+from covey.cli.signals import ended_by_signals
 from covey.cli.sim.plan import cores
 from covey.sim.study import Result, Study, run
 
@@ -56,7 +60,10 @@ def _run(study: Study) -> Result:
 
 def _in_processes(studies: list[Study], processes: int) -> list[Result]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context) as pool:
+    with (
+        ended_by_signals(),
+        ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool,
+    ):
         # High loads take longest and come last: begun first, no core waits for one at the end.
         futures = _submit(pool, studies)
         try:
@@ -69,6 +76,18 @@ def _in_processes(studies: list[Study], processes: int) -> list[Result]:
             raise
         results = {at: future.result() for future, at in futures.items()}
     return [results[at] for at in range(len(studies))]
+
+
+def _end_with_parent() -> None:
+    """Lets this process end when the one that started it does, however that ends."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.join,), daemon=True).start()
+
+
+def _watch(until_it_ends: Callable[[], None]) -> None:
+    until_it_ends()
+    os._exit(1)
 
 
 def _submit(pool: ProcessPoolExecutor, studies: list[Study]) -> dict[Future[Result], int]:
