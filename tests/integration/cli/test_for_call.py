@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from covey.bus.loop import run_loop
-from covey.cli.for_call import _ended_by_signals  # pyright: ignore[reportPrivateUsage]
+from covey.cli.signals import ended_by_signals
 
 
 class _Struck(asyncio.Protocol):
@@ -29,12 +29,12 @@ async def _hear(one: socket.socket, other: socket.socket) -> None:
 
 def test_a_signal_that_comes_while_a_connection_is_served_ends_the_call() -> None:
     one, other = socket.socketpair()
-    with one, other, pytest.raises(SystemExit) as ended, _ended_by_signals():
+    with one, other, pytest.raises(SystemExit) as ended, ended_by_signals():
         run_loop(_hear(one, other))
     assert ended.value.code == 128 + signal.SIGTERM
 
 
 def test_a_signal_that_comes_outside_of_a_loop_ends_the_call() -> None:
-    with pytest.raises(SystemExit) as ended, _ended_by_signals():
+    with pytest.raises(SystemExit) as ended, ended_by_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert ended.value.code == 128 + signal.SIGTERM

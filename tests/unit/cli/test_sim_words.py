@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from covey.cli.main import main
+from covey.cli.sim.command import sim
+from covey.cli.sim.plan import Asked, planned
 
 SMALL = ("--machines", "20", "--jobs", "30", "--tasks", "5", "--engine", "policies")
 
@@ -28,7 +30,12 @@ def covey_sim(*words: str) -> int:
         (("--tasks", "0"), "between 1 and"),
         (("--jobs", "99999999999"), "between 1 and"),
         (("--probe-ratio", "0.5"), "1 or more, or auto"),
-        (("--probe-ratio", "9", "--machines", "3"), "there are 3 machines only"),
+        (("--probe-ratio", "9", "--machines", "3"), "has 3 machines only"),
+        (("--probe-ratio", "2,0"), "1 or more, or auto"),
+        (("--processes", "0"), "--processes 0: give 1 or more"),
+        (("--csv", "/nowhere/a.csv"), "--csv /nowhere/a.csv: there is no directory"),
+        (("--cdf", "/etc/hostname/cdf"), "/etc/hostname is no directory"),
+        (("--rtt", "soon"), "--rtt: 'soon' is no length of time"),
         (("--mean", "0"), "more than 0"),
         (("--late-share", "2"), "from 0 to below 1"),
         (("--deaths", "-1"), "0 or more"),
@@ -137,3 +144,11 @@ def test_who_knows_only_machines_alike_is_left_out_unless_named(
         *("RANDOM", "CHOOSE_TWO", "BATCH", "BATCH+LATE_BINDING"),
     ]
     assert covey_sim(*words, "--policy", "omniscient") == 2
+
+
+@pytest.mark.parametrize(("figure", "engine"), [("", "cores"), ("fig3", "policies")])
+def test_all_that_is_compared_runs_on_one_engine_that_ends_soon(figure: str, engine: str):
+    """Each point of the figure alone is small enough for the cores; all together are not."""
+    given = sim.make_context("sim", [figure, "--machines", "50", "--jobs", "50"]).params
+    words = {name: given[name] for name in Asked.__dataclass_fields__}
+    assert {study.engine for study in planned(Asked(**words)).studies} == {engine}

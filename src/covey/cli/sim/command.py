@@ -6,8 +6,9 @@ import click
 
 from covey.cli.call import Call, command
 from covey.cli.sim.plan import Asked, planned
-from covey.cli.sim.report import print_report, write_files
+from covey.cli.sim.report import check_files, print_report, write_files
 from covey.cli.sim.run import run_all
+from covey.errors import UsageError
 from covey.sim.figures import FIGURES
 from covey.sim.workload import DURATIONS
 
@@ -99,7 +100,7 @@ def sim(call: Call, figure: str, **options: object) -> int:
     fig3           response time over load, as figure 3 of the Sparrow paper
     fig9           the probe ratio from 1 to 3
     cancellation   with and without taking reservations back
-    fairness       two users share 400 slots while the demand of one changes
+    fairness       two users share the slots while the demand of one changes
     isolation      a high priority beside more and more of a low one
     heterogeneity  half of the jobs 1,000 × as long, on 16 and on 4 slots
 
@@ -108,8 +109,12 @@ def sim(call: Call, figure: str, **options: object) -> int:
     """
     paths = {key: str(options.pop(key) or "") for key in ("csv_file", "svg_file", "cdf_directory")}
     processes = options.pop("processes")
+    processes = processes if isinstance(processes, int) else None
     plan = planned(Asked(figure=figure, **options))  # pyright: ignore[reportArgumentType]
-    done = run_all(plan.studies, processes if isinstance(processes, int) else None)
+    if processes is not None and processes < 1:
+        raise UsageError(f"--processes {processes}: give 1 or more")
+    check_files(**paths)
+    done = run_all(plan.studies, processes)
     write_files(plan, done, **paths)
     print_report(plan, done, as_json=call.as_json)
     return 0

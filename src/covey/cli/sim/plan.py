@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from covey.cli.duration import parse_duration
+from covey.cli.output import counted
 from covey.errors import UsageError
 from covey.model import policy as p
 from covey.model.knobs import policy_named
@@ -17,9 +18,11 @@ from covey.sim.links import Latency
 from covey.sim.study import Engine, Study
 from covey.sim.workload import Durations, Workload
 
-#: Up to so many machines, and messages per run, `--engine auto` takes the cores: half a minute.
+#: Up to so many machines, messages per run, and messages of all runs, `--engine auto` takes the
+#: cores: half a minute for a run, a minute of one core for all.
 CORES_MACHINES_MAX = 100
 CORES_MESSAGES_MAX = 300_000
+CORES_MESSAGES_OF_ALL_MAX = 1_000_000
 #: Messages that a task takes in the cores, acknowledgements included; and those of each agent with
 #: each scheduler in a virtual second, so that they know of each other.
 TASK_MESSAGES = 15
@@ -85,7 +88,8 @@ def planned(asked: Asked) -> Plan:
     policies = _policies(asked.policies) or _able(size.policies, common)
     _check(common, loads, ratios, policies)
     runs = studies(figure, common, policies, loads, ratios, is_slots_given=asked.slots is not None)
-    return Plan(figure, [_with_engine(study, asked.engine, figure) for study in runs])
+    engine = _engine_of(runs) if asked.engine == "auto" else cast(Engine, asked.engine)
+    return Plan(figure, [_with_engine(study, engine, asked.engine, figure) for study in runs])
 
 
 def _figure(word: str) -> str:
@@ -105,16 +109,16 @@ def _common(asked: Asked, figure: str) -> Study:
     workload = Workload(
         jobs=_whole("--jobs", asked.jobs, size.jobs),
         tasks=_whole("--tasks", asked.tasks, size.tasks),
-        mean_s=_positive("--mean", parse_duration(asked.mean)),
+        mean_s=_positive("--mean", _time("--mean", asked.mean)),
         durations=cast(Durations, asked.durations or size.durations),
         long_share=_part("--long-share", long_share),
         trace=_trace(asked.trace),
     )
     latency = Latency(
-        mean_s=parse_duration(asked.rtt) / 2,
+        mean_s=_time("--rtt", asked.rtt) / 2,
         kind=asked.latency,  # pyright: ignore[reportArgumentType] - click checked it
         late_share=_part("--late-share", asked.late_share),
-        late_s=parse_duration(asked.late),
+        late_s=_time("--late", asked.late),
     )
     deaths = asked.deaths
     if deaths < 0:
@@ -128,7 +132,7 @@ def _common(asked: Asked, figure: str) -> Study:
         schedulers=_whole("--schedulers", asked.schedulers, 10, 1000),
         seed=asked.seed,
         speeds=tuple(_positive("--speeds", x) for x in _numbers("--speeds", asked.speeds, ())),
-        faults=Faults(deaths, parse_duration(asked.down)),
+        faults=Faults(deaths, _time("--down", asked.down)),
         warm_up=_part("--warm-up", asked.warm_up),
     )
 
@@ -142,6 +146,13 @@ def _whole(option: str, given: int | None, default: int, most: int = TASKS_MAX) 
     if not 1 <= given <= most:
         raise UsageError(f"{option} {given}: it must be between 1 and {most:,}")
     return given
+
+
+def _time(option: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error.message}") from None
 
 
 def _positive(option: str, number: float) -> float:
@@ -168,8 +179,16 @@ def _numbers(option: str, text: str | None, default: Sequence[float]) -> tuple[f
 def _ratios(text: str | None) -> tuple[float, ...]:
     if text is None:
         return ()
-    words = ["0" if word.strip().lower() == "auto" else word for word in text.split(",")]
-    return _numbers("--probe-ratio", ",".join(words), ())
+    return tuple(_ratio(word) for word in text.split(","))
+
+
+def _ratio(word: str) -> float:
+    if word.strip().lower() == p.AUTO:
+        return p.AUTO_RATIO
+    (ratio,) = _numbers("--probe-ratio", word, ())
+    if not 1 <= ratio < float("inf"):
+        raise UsageError(f"--probe-ratio {ratio:g}: it must be 1 or more, or auto")
+    return ratio
 
 
 def _policies(names: Sequence[str]) -> tuple[str, ...]:
@@ -209,10 +228,9 @@ def _check(
             why = "more is asked for than there are slots" if load > 1 else "nothing arrives"
             raise UsageError(f"--loads {load:g}: {why} — write parts of all slots, e.g. 0.5,0.8")
     for ratio in ratios:
-        if ratio and not 1 <= ratio < float("inf"):
-            raise UsageError(f"--probe-ratio {ratio:g}: it must be 1 or more, or auto")
         if ratio > max(2, common.machines):
-            raise UsageError(f"--probe-ratio {ratio:g}: there are {common.machines} machines only")
+            there = counted(common.machines, "machine")
+            raise UsageError(f"--probe-ratio {ratio:g}: the cluster has {there} only")
     tasks = common.workload.jobs * common.workload.tasks
     if tasks > TASKS_MAX and common.workload.jobs != SIZES["fairness"].jobs:
         raise UsageError(f"{tasks:,} tasks per point are more than {TASKS_MAX:,}: fewer --jobs")
@@ -223,7 +241,15 @@ def _check(
         raise UsageError(f"{min(alike)} knows no faults: name other policies with --policy")
 
 
-def _with_engine(study: Study, engine: str, figure: str) -> Study:
+def _engine_of(studies: Sequence[Study]) -> Engine:
+    """One for all that are compared, by how long they take."""
+    messages = [_messages(study) for study in studies]
+    is_small = max(study.machines for study in studies) <= CORES_MACHINES_MAX
+    is_short = max(messages) <= CORES_MESSAGES_MAX and sum(messages) <= CORES_MESSAGES_OF_ALL_MAX
+    return "cores" if is_small and is_short else "policies"
+
+
+def _with_engine(study: Study, engine: Engine, asked: str, figure: str) -> Study:
     why = ""
     if figure in NEED_CORES:
         why = figure
@@ -231,21 +257,16 @@ def _with_engine(study: Study, engine: str, figure: str) -> Study:
         why = "--deaths"
     elif study.policy == p.LEAST_LOADED:
         why = study.policy
-    if why and engine == "policies":
+    if why and asked == "policies":
         raise UsageError(f"{why} needs the engine `cores`: leave --engine out")
-    if why:
-        engine = "cores"
-    if engine == "auto":
-        engine = "cores" if _is_small(study) else "policies"
-    return replace(study, engine=cast(Engine, engine))
+    return replace(study, engine="cores" if why else engine)
 
 
-def _is_small(study: Study) -> bool:
+def _messages(study: Study) -> float:
+    """About how many the cores say."""
     tasks = study.workload.jobs * study.workload.tasks
     seconds = tasks * study.workload.task_mean_s() / (study.machines * study.slots * study.load)
-    beats = HEARTBEATS * study.machines * study.schedulers * seconds
-    is_short = TASK_MESSAGES * tasks + beats <= CORES_MESSAGES_MAX
-    return is_short and study.machines <= CORES_MACHINES_MAX
+    return TASK_MESSAGES * tasks + HEARTBEATS * study.machines * study.schedulers * seconds
 
 
 def cores() -> int:

@@ -7,6 +7,7 @@ from covey.cli.chart import Chart, Series, stacked
 from covey.cli.output import Column, note, print_json, print_table, say
 from covey.cli.sim.plan import Plan
 from covey.cli.sim.run import Done
+from covey.cli.writing import check_directory, check_writable
 from covey.errors import UsageError
 from covey.sim.report import Point, cdf
 from covey.sim.study import Result
@@ -107,6 +108,17 @@ def _usage_json(result: Result) -> dict[str, object]:
 
 
 # -- files
+
+
+def check_files(*, csv_file: str, svg_file: str, cdf_directory: str) -> None:
+    """Whether what is asked for can be written, before minutes of work.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    check_writable("--csv", Path(csv_file) if csv_file else None)
+    check_writable("--svg", Path(svg_file) if svg_file else None)
+    check_directory("--cdf", Path(cdf_directory) if cdf_directory else None)
 
 
 def write_files(
