@@ -9,6 +9,7 @@ it is read: the last one may have been cut by a crash.
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from covey.cli.map.plan import MapPlan
 from covey.cli.map.rows import Logged
@@ -40,11 +41,12 @@ def read_joblog(path: Path) -> Joblog:
     """Reads a joblog; one that does not exist is empty, lines that are none are passed over.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it cannot be read, or is another kind of file.
     """
     log = Joblog()
     try:
         with path.open("rb") as file:
+            _check_header(path, file)
             for line in file:
                 _take(log, line)
     except FileNotFoundError:
@@ -52,6 +54,14 @@ def read_joblog(path: Path) -> Joblog:
     except OSError as error:
         raise UsageError(f"cannot read the joblog {path}: {error.strerror}") from error
     return log
+
+
+def _check_header(path: Path, file: BinaryIO) -> None:
+    # Cut by a crash, it is shorter. A file of the user's own must not get lines of ours.
+    if not HEADER.startswith(file.readline(len(HEADER))):
+        raise UsageError(
+            f"{path} is no joblog: its first line is not that of one — give --joblog another file"
+        )
 
 
 def _take(log: Joblog, line: bytes) -> None:
@@ -74,7 +84,8 @@ class JoblogWriter:
     """Appends a line for each task; what is written is in the file after `flush`.
 
     Raises:
-        UsageError: the file cannot be opened (at once, before anything runs).
+        UsageError: the file cannot be opened, or `append` and it is none (at once, before anything
+            runs).
         FileError: the disk is full, or the file went away.
     """
 
@@ -86,13 +97,21 @@ class JoblogWriter:
             if size_bytes == 0:
                 self._file.write(HEADER)
             else:
+                self._file.seek(0)
+                _check_header(path, self._file)
                 self._file.seek(-1, os.SEEK_END)
                 if self._file.read(1) != b"\n":
                     # A crash cut the last line: end it, so that ours stands alone.
                     self._file.write(b"\n")
             self._file.flush()
+        except UsageError:
+            self._file.close()
+            raise
         except OSError as error:
-            raise UsageError(f"cannot write the joblog {path}: {error.strerror}") from error
+            raise UsageError(
+                f"cannot write the joblog {path}: {error.strerror} — give --joblog a file that you"
+                " may write"
+            ) from error
 
     def write(self, task: Logged) -> None:
         """Adds a line."""

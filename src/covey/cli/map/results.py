@@ -71,6 +71,11 @@ def _cannot_write(path: object, error: OSError) -> FileError:
     return FileError(f"cannot write the results to {path}: {error.strerror}", path=path)
 
 
+def _cannot_begin(path: object, error: OSError) -> UsageError:
+    advice = "give --results a place where you may write"
+    return UsageError(f"cannot write the results to {path}: {error.strerror} — {advice}")
+
+
 class _Tree:
     """DIR/1/VALUE/…/{stdout,stderr,seq}."""
 
@@ -81,7 +86,7 @@ class _Tree:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot write the results to {root}: {error.strerror}") from error
+            raise _cannot_begin(root, error) from error
 
     def _folder(self, args: Sequence[bytes]) -> bytes:
         pairs: Iterable[tuple[bytes, bytes]]
@@ -158,7 +163,7 @@ class _Table:
         try:
             self._file = open(target, "ab" if append else "wb")  # noqa: SIM115 - see close
         except OSError as error:
-            raise UsageError(f"cannot write the results to {target}: {error.strerror}") from error
+            raise _cannot_begin(target, error) from error
         self._needs_header &= self._file.tell() == 0
 
     def has(self, args: Sequence[bytes], seq: int) -> bool:

@@ -67,3 +67,13 @@ def test_a_joblog_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
         JoblogWriter(tmp_path / "no" / "log", append=False)
     with pytest.raises(UsageError, match="cannot read the joblog"):
         read_joblog(tmp_path)
+
+
+def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(b"root:x:0:0\nmine\n")
+    with pytest.raises(UsageError, match="no joblog"):
+        read_joblog(path)
+    with pytest.raises(UsageError, match="no joblog"):
+        JoblogWriter(path, append=True)
+    assert path.read_bytes() == b"root:x:0:0\nmine\n"
