@@ -150,7 +150,8 @@ class AgentService:
 
     def handle(self, event: Event) -> None:
         """Put an event to the core and perform what it answers."""
-        for action in self.core.handle(event, time.monotonic()):
+        # A slot that waits goes first; a message is under way for much longer anyway.
+        for action in sorted(self.core.handle(event, time.monotonic()), key=_is_no_start):
             self._perform(action)
         self._alarm.set(self.core.wake_at)
 
@@ -347,6 +348,10 @@ class AgentService:
         if not task.cancelled() and task.exception() is not None:
             log.error("the agent cannot go on", exc_info=task.exception())
             self._left.set()
+
+
+def _is_no_start(action: Action) -> bool:
+    return type(action) is not Start
 
 
 def _post(peer: Peer, message: Message) -> None:

@@ -7,6 +7,7 @@ is passed for BACKFILL_MAX_S at most. A task that takes no slot waits for no slo
 
 from collections.abc import Callable
 
+from covey.core.ahead import left_of
 from covey.core.asking import Asker, Claim, Claims
 from covey.core.claims import CLAIM_MAX
 from covey.core.gates import shut
@@ -280,7 +281,7 @@ class Serving:
         return work.pace.per_slot(self.claims.round_trip_s.get(work.scheduler, 0.0))
 
     def _ask_ahead(self, asked: dict[Asker, Claim], now: float) -> None:
-        """All slots work on short tasks: claim when less than a round trip of work is left."""
+        """All slots work on short tasks: claim when one of them has less than a round trip left."""
         if self.slots.free:
             return
         runs = self.slots.runs.values()
@@ -300,15 +301,15 @@ class Serving:
         work = self._front(asked, long, ahead=True)
         if work is None:
             return
-        left = self._left_s(soon, now)
+        queues = [(other.queued, other.pace) for other in self._waiting.values() if other.queued]
+        ahead = left_of(soon, queues, now)
         round_trip_s = self.claims.round_trip_s.get(work.scheduler)
-        if left is None or round_trip_s is None:
+        if ahead is None or round_trip_s is None:
             return
-        if left <= round_trip_s:
-            slots = min(len(soon), work.terms.at_once or len(soon))
-            self._ask(work, asked, 0, slots, now)
+        if ahead.until_dry_s <= round_trip_s:
+            self._ask(work, asked, 0, min(ahead.shares, work.terms.at_once or ahead.shares), now)
         else:
-            self._ahead_at = now + max(left - round_trip_s, AHEAD_STEP_S)
+            self._ahead_at = now + max(ahead.until_dry_s - round_trip_s, AHEAD_STEP_S)
 
     def _ask_to_preempt(self, asked: dict[Asker, Claim], now: float) -> None:
         """Ask for urgent tasks that may stop others: a slot is made for them when they come."""
@@ -321,19 +322,6 @@ class Serving:
             room = (free + sum(below)) // need - work.queued
             if room > 0:
                 self._ask(work, asked, 0, room if work.is_multi_get else 1, now)
-
-    def _left_s(self, soon: list[Run], now: float) -> float | None:
-        """Seconds of work that each slot with short tasks still has; None = long ones wait."""
-        left = 0.0
-        for run in soon:
-            each = run.work.pace.task_s or 0.0
-            left += max(0.0, (len(run.ids) - run.ended) * each - (now - run.moved_at))
-        for work in self._waiting.values():
-            if work.queued:
-                if not work.pace.is_short:
-                    return None
-                left += work.queued * (work.pace.task_s or 0.0)
-        return left / len(soon)
 
     def _commit(self, asked: dict[Asker, Claim]) -> list[Claim]:
         for claim in asked.values():

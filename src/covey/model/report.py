@@ -10,6 +10,7 @@ decodes it. The first byte says which form follows (`R` is taken by `model.refer
 """
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from covey.errors import DecodeError
@@ -56,12 +57,13 @@ class Report:
 
 
 _NAMES = tuple(field.name for field in fields(Report))
+_row = attrgetter(*_NAMES)
 _ERROR = _NAMES.index("error")
 
 
 def encode_report(report: Report) -> bytes:
     """The bytes of a report in its long form."""
-    row: list[Any] = [getattr(report, name) for name in _NAMES]
+    row: list[Any] = list(_row(report))
     if report.error:
         row[_ERROR] = [text.encode("utf-8", "backslashreplace").decode() for text in report.error]
     return FIELDS_TAG + pack(row)
