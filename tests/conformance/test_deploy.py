@@ -54,7 +54,13 @@ def test_config_deploy_start_erase_leave_machines_as_they_were(tmp_path: Path):
         assert room.row("lab2")["slots"] == 2
         assert room.lab("erase", stdin=b"no\n").returncode == 2
         _await_both(room)
-        checked("down", room.lab("erase", "--yes", "--json").stdout)
+        # As in PPSS the list says which machines: one leaves, the cluster stays.
+        Path(room.lab.directory / "one.toml").write_text('hosts = ["lab2"]\n')
+        asked = room.lab("erase", "-C", "one.toml", stdin=b"YES\n")
+        assert (asked.returncode, asked.stdout) == (0, "left: lab2\n"), asked.stderr
+        assert "removes covey from lab2" in asked.stderr
+        assert room.lab("start", "lab2").returncode == 0
+        checked("down", room.lab("erase", "-C", "lab.toml", "--yes", "--json").stdout)
         assert [machine.files() for machine in room.fleet.machines.values()] == before
 
 

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from covey.cli.main import FAILED_CODES, OK
 from covey.cli.output import note
-from covey.errors import NotUp
+from covey.errors import NotUp, UsageError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap
 from covey.fleet.to_head import NO_HEAD, ToHead, command_line
 from covey.settings import Settings, read_settings
 
+#: PPSS's words for `up` -> what they say to it.
+_UP = {"start": (), "deploy": ("--no-start",)}
 #: Where nothing is up, nothing is what these want.
 _DOWN = ("down", "erase", "kill", "shutdown_local")
 #: How long covey there may take to say that it is there.
@@ -23,7 +25,9 @@ def pass_on(head: str, before: Sequence[str], name: str, after: Sequence[str]) -
     """Run it there, with our standard input, output and terminal; its exit code.
 
     Raises:
-        CoveyError: the machine cannot be reached.
+        ConnectFailed: the machine cannot be reached.
+        NotUp: no cluster is up there.
+        UsageError: it cannot be meant for there.
     """
     is_users = name in FAILED_CODES
     words, head_words = without(before, "--head")
@@ -33,11 +37,15 @@ def pass_on(head: str, before: Sequence[str], name: str, after: Sequence[str]) -
         after, other = without(after, "--cluster")
         head_words, cluster = head_words or more, other or cluster
     settings = read_settings(cluster=cluster or None)
+    if name in _UP:
+        name, after = "up", [*_UP[name], *map(_of_up, after)]
     argv = [*words, name, *after]
-    if name in ("up", "start", "deploy"):
+    if name == "up":
         from covey.cli.up_far import up_far
 
         return up_far(head, settings, argv)
+    if name in ("erase", "kill") and any(word != _of_up(word) for word in after):
+        raise UsageError(f"with --head, {name} takes no list of this side: name HOSTs, or --limit")
     is_purge = name == "erase" or (name == "down" and "--purge" in after)
     reach = ToHead(head)
     try:
@@ -53,6 +61,12 @@ def pass_on(head: str, before: Sequence[str], name: str, after: Sequence[str]) -
         raise NotUp(f"cluster {settings.cluster} is not up on {head}: covey up --head {head}")
     note(f"covey: cluster {settings.cluster} is not up on {head}")
     return OK
+
+
+def _of_up(word: str) -> str:
+    """PPSS's `-C FILE` is a list of machines here, and is sent along as such."""
+    option, is_joined, value = word.partition("=")
+    return f"--hosts-file{is_joined}{value}" if option in ("-C", "--config") else word
 
 
 def _run_there(reach: ToHead, settings: Settings, argv: Sequence[str]) -> int:

@@ -57,7 +57,7 @@ def down(
     """
     if data and not purge:
         raise UsageError("--data goes with --purge only: covey down --purge --data")
-    order = _order(call.settings(), hosts, limit, purge=purge, now=now)
+    order = order_of(call.settings(), hosts, limit, purge=purge, now=now)
     return take_down(call, replace(order, is_data=data), asks=data and not yes)
 
 
@@ -93,9 +93,19 @@ def shutdown_local(call: Call) -> None:
         say(f"Client {machine.name} shutting down.")
 
 
-def _order(
-    settings: Settings, words: Sequence[str], limit: str, *, purge: bool, now: bool
+def order_of(
+    settings: Settings,
+    words: Sequence[str],
+    limit: str = "",
+    *,
+    purge: bool = False,
+    now: bool = False,
 ) -> DownOrder:
+    """What is to be taken down: the machines of `words` and of `limit`, else all.
+
+    Raises:
+        UsageError: a word or the limit fits no machine.
+    """
     machines = files_of(settings).machines()
     only: tuple[str, ...] | None = None
     hosts: tuple[Host, ...] = ()

@@ -65,15 +65,15 @@ def print_plain(settings: Settings, limit: str = "") -> int:
 
 
 def _clients(settings: Settings, limit: str) -> list[_Client]:
+    """The machines of the cluster, and behind them those of covey.toml or $COVEY_HOSTS."""
     machines = files_of(settings).machines()
-    if machines:
-        names = [machine.name for machine in machines]
-        if limit:
-            labels = [(one.name, one.labels) for one in machines]
-            names = select(labels, limit)
-        return [_Client(one.name, one.host) for one in machines if one.name in names]
-    hosts = read_inventory().limited(limit).hosts
-    return [_Client(host.name, host) for host in hosts]
+    labels = {machine.name: machine.labels for machine in machines}
+    clients = {machine.name: _Client(machine.name, machine.host) for machine in machines}
+    for host in read_inventory().hosts:
+        labels.setdefault(host.name, host.labels)
+        clients.setdefault(host.name, _Client(host.name, host))
+    names = select(labels.items(), limit) if limit else list(clients)
+    return [clients[name] for name in names]
 
 
 def _answers(

@@ -86,11 +86,13 @@ def up(call: Call, hosts: Sequence[str], **chosen: Any) -> int:
     return _bring_up(call, hosts, chosen)
 
 
-def bring_up(call: Call, hosts: Sequence[str], files: Sequence[str], *, no_start: bool) -> int:
-    """What `up` does with hosts and lists and no other option."""
+def bring_up(
+    call: Call, hosts: Sequence[str], files: Sequence[str], limit: str, *, no_start: bool
+) -> int:
+    """What `up` does with hosts, lists and a limit, and no other option."""
     chosen: dict[str, Any] = {
         "hosts_files": tuple(files),
-        "limit": "",
+        "limit": limit,
         "local": None,
         "slots": "",
         "no_start": no_start,

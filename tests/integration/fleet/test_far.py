@@ -133,8 +133,14 @@ def test_the_machines_of_covey_toml_here_are_brought_up_from_there(archives: Pat
             'port = 1\n[machines.a1]\naddress = "127.0.0.1"\n[machines.b1]\naddress = "127.0.0.1"\n'
         )
         # Nobody listens there: who was tried is what is told.
-        for words, tried in (((), {"a1", "b1"}), (("--limit", "b*", "--slots", "1"), {"b1"})):
-            up = far(room, "up", "--json", *words)
+        (room.lab.directory / "lab.toml").write_text('hosts = ["127.0.0.1:1"]\n')
+        for words, tried in (
+            (("up",), {"a1", "b1"}),
+            (("up", "--limit", "b*", "--slots", "1"), {"b1"}),
+            (("start",), {"a1", "b1"}),
+            (("deploy", "-C", "lab.toml"), {"127-0-0-1-1"}),
+        ):
+            up = far(room, *words, "--json")
             assert up.returncode == 1, (up.stdout, up.stderr)
             machines = json.loads(up.stdout)["machines"]
             assert {row["name"]: row["error_kind"] for row in machines} == dict.fromkeys(
