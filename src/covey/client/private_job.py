@@ -190,7 +190,11 @@ class PrivateJob:
 
     def running(self) -> int:
         """See `DurableJob`."""
-        return int(self._service.facts(AGENT).get("busy", 0))
+        job = self._service.core.jobs.get(self.job)
+        if self.trouble or job is None:
+            return int(self._service.facts(AGENT).get("busy", 0))
+        # What the agent says of itself is up to a second old: it would be 0 in a short job.
+        return min(len(job.running), self._launch.slots.count)
 
     def has_ended(self) -> bool:
         """See `DurableJob`."""

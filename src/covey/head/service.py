@@ -223,7 +223,11 @@ class Head:
         """The rows are read from the ledger by the client itself."""
         known = self._service.core.jobs.get(job)
         running = len(known.running) if known is not None else 0
-        stuck = stuck_of(self._service, job, time.monotonic())
+        if stuck := stuck_of(self._service, job, time.monotonic()):
+            # What was granted waits at its agent, unless it had begun before.
+            peers = self._service.core.roster.peers
+            busy = sum(int(self._service.facts(name).get("busy", 0)) for name in peers)
+            running = min(running, busy)
         return {"job": job, "running": running, "stuck": stuck}
 
     def _status(self) -> dict[str, Any]:

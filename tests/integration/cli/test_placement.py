@@ -240,6 +240,7 @@ def test_what_waits_for_memory_says_so_everywhere(lab: Lab):
         job = lab.map("--memfree", "900T", "echo", ":::", "a", "b")
         reason = "nothing starts while less than 900 TiB of memory is free (--memfree)"
         wait_until(lambda: f"waits: {reason}" in job.err, timeout_s=60)
+        wait_until(lambda: "0/2 0%  0 running" in job.err, timeout_s=60)
         assert checked("explain", lab("explain", "last", "--json").stdout)["why"] == reason
         assert reason in lab("explain", "last.1").stdout
         assert f"job 1: 2 tasks wait: {reason}" in lab("status").stdout
