@@ -7,6 +7,7 @@ accepts a job there sees the same table, wherever it was called.
 import importlib
 import json
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -22,7 +23,14 @@ _Reader = Callable[[], Users | None]
 
 def user_of_call() -> str:
     """Whose share the work of this process counts against, unless it says another."""
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    if name := os.environ.get("USER") or os.environ.get("LOGNAME"):
+        return name
+    # Neither is set in a container, or in what cron starts.
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def users_of_cluster(state_dir: Path) -> Users:
