@@ -79,7 +79,7 @@ class Executor(futures.Executor):
             ValueError: max_workers is not positive, or given for a cluster; no such priority;
                 arguments that exclude each other.
             UsageError: no such policy, or a knob that means nothing with it; no such scheduler.
-            TypeError: there is no such knob.
+            TypeError: there is no such knob; `on_failover` is no function.
             NotUp: durable, and no cluster is up; or none of the schedulers runs.
             CoveyError: covey cannot start; the message says what to do.
         """
@@ -328,9 +328,14 @@ def _place(settings: Settings, max_workers: int | None, *, local: bool, durable:
 def _check_schedulers(
     names: Iterable[str] | None, on_failover: OnFailover | None, *, local: bool, durable: bool
 ) -> None:
-    """Raises ValueError: arguments that exclude each other."""
+    """Raises ValueError: arguments that exclude each other. TypeError: `on_failover` is no
+    function.
+    """
     if names is None and on_failover is not None:
         raise ValueError("on_failover is for an Executor with schedulers=")
+    # Else the first to hear of it would be the calls of a scheduler that died.
+    if on_failover is not None and not callable(on_failover):
+        raise TypeError(f"on_failover must be a function that returns a word, not {on_failover!r}")
     if names is not None and (local or durable):
         raise ValueError(
             f"schedulers= and {'local' if local else 'durable'}=True exclude each other: shared"

@@ -42,7 +42,7 @@ def knobs_of(given: Knobs) -> tuple[Placing, Options]:
             near = difflib.get_close_matches(name, Knobs.__annotations__, 1)
             meant = f": did you mean {near[0]}?" if near else ""
             raise TypeError(f"covey.Executor has no argument {name!r}{meant}")
-    policy = policy_named(given.get("policy", DEFAULT_POLICY))
+    policy = policy_named(str(given.get("policy", DEFAULT_POLICY)))
     ratio, cancels, user = given.get("probe_ratio"), given.get("cancellation"), given.get("user")
     check_knobs(policy, has_ratio=ratio is not None, has_cancellation=cancels is not None)
     if user is not None and not user.strip():

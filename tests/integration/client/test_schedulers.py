@@ -219,6 +219,7 @@ def test_what_a_killed_client_had_submitted_is_stopped(site: Site, gate: Gate) -
         ({"schedulers": ["s1"], "local": True}, ValueError, "exclude each other"),
         ({"schedulers": ["s1"], "max_workers": 2}, ValueError, "own slots"),
         ({"on_failover": len}, ValueError, "schedulers="),
+        ({"schedulers": ["s1"], "on_failover": "partial"}, TypeError, "must be a function"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_sentence(

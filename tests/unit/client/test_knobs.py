@@ -38,6 +38,7 @@ def test_what_is_said_reaches_the_jobs_and_the_tasks():
     ("knobs", "error", "said"),
     [
         ({"policy": "batsh"}, UsageError, "did you mean BATCH"),
+        ({"policy": 3}, UsageError, "no policy '3'"),
         ({"policy": "OMNISCIENT"}, UsageError, "only in the simulator"),
         ({"probe_ratio": 0.5}, UsageError, "from 1 to 100"),
         ({"probe_ratio": float("nan")}, UsageError, "from 1 to 100"),
