@@ -190,8 +190,11 @@ class Dispatcher:
             self._service.handle(CancelAsked(future.task[0], [future.task[1]]))
 
     def cancel_pending(self) -> None:
-        """Cancel what has no slot. As many as there are slots go on, started or just about to."""
-        left = self._feed.place.slots
+        """Cancel what has no slot. On this machine as many as it has slots go on, started or just
+        about to; in a cluster nobody knows who is about to.
+        """
+        place = self._feed.place
+        left = place.slots if place.is_private else 0
         entered = [future for job in self._jobs.values() for future in job.futures.values()]
         left -= sum(1 for future in entered if self.is_running(future))
         for future in [*entered, *(entry[0] for entry in self._queue)]:

@@ -107,6 +107,17 @@ def test_a_call_that_is_too_large_for_every_machine_is_told_and_waits(
 
 
 @pytest.mark.timeout(300)
+def test_a_shutdown_that_cancels_does_not_wait_for_machines_that_never_come(
+    lab: Lab, cluster: ClusterParts
+) -> None:
+    executor = covey.Executor()
+    assert executor.submit(abs, -1).result(60) == 1
+    waiting = executor.with_options(machines="lab9", wait=True).submit(machine)
+    executor.shutdown(cancel_futures=True)
+    assert waiting.cancelled()
+
+
+@pytest.mark.timeout(300)
 def test_every_policy_gives_every_result(lab: Lab, cluster: ClusterParts) -> None:
     for policy in POLICIES:
         with covey.Executor(policy=policy.lower()) as executor:
