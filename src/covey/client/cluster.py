@@ -52,6 +52,8 @@ HEAD = "head"
 _URL = "bus.url"
 
 
+#: Who a joined machine is: another computer of the same name is another machine.
+JOINED = "joined.json"
 #: Archives of which a cluster remembers that its machines had them (`up --rollback`).
 ARCHIVES_NOTED_MAX = 8
 
@@ -265,7 +267,7 @@ class ClusterFiles:
     def forget_machine(self, name: str) -> None:
         """Remove what belongs to a running agent, and its key; what tasks wrote stays."""
         directory = self.machine_dir(name)
-        for file in ("agent.json", "remote.json", "tunnel.json"):
+        for file in ("agent.json", "remote.json", "tunnel.json", JOINED):
             (directory / file).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             # Of one over ssh nothing else is there.

@@ -26,7 +26,7 @@ from covey.agent.root import harden
 from covey.bus.config import AGENT_PREFIX
 from covey.bus.record import write_private
 from covey.client.client import HeadClient
-from covey.client.cluster import ClusterFiles, Machine, files_of
+from covey.client.cluster import JOINED, ClusterFiles, Machine, files_of
 from covey.errors import CoveyError, UsageError, VersionMismatch
 from covey.settings import NAME_PATTERN, Settings
 from covey.wire.messages import PROTOCOL
@@ -35,8 +35,6 @@ from covey.wire.messages import PROTOCOL
 LOOK_EVERY_S = 1.0
 #: A line of a machine is no longer.
 LINE_MAX_BYTES = 64 * 1024
-#: Who a joined machine is: another computer of the same name is another machine.
-_WHO = "joined.json"
 #: A machine of this name is another one's as long as it was heard of so lately.
 _TAKEN_STATES = ("ready", "joining")
 
@@ -107,7 +105,7 @@ class _Desk:
             files.change_machines(self._added)
             directory = files.machine_dir(name)
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(directory / _WHO, json.dumps({"computer": self._computer}) + "\n")
+            write_private(directory / JOINED, json.dumps({"computer": self._computer}) + "\n")
             head.ask("machines")
         self._key = files.agent_key(name)
         return {"order": asdict(self._order()), "port": self._port()}
@@ -127,7 +125,7 @@ class _Desk:
 
     def _who(self) -> str:
         try:
-            text = (self._files.machine_dir(self._agent) / _WHO).read_text()
+            text = (self._files.machine_dir(self._agent) / JOINED).read_text()
             return str(json.loads(text)["computer"])
         except (OSError, ValueError, KeyError):
             return ""
@@ -198,7 +196,6 @@ class _Desk:
         with contextlib.suppress(CoveyError), HeadClient.connect(self._settings) as head:
             head.ask("machines")
         self._files.forget_machine(self._agent)
-        (self._files.machine_dir(self._agent) / _WHO).unlink(missing_ok=True)
 
     def _left(self) -> str:
         """Why it has no place here any more ("" = it has)."""

@@ -170,6 +170,9 @@ class _Lowering:
         self._stop_remote([m.host for m in leaving if m.host is not None and m.kind == "ssh"])
         for machine in leaving:
             self.files.forget_machine(machine.name)
+            if machine.kind == "joined":
+                # Whoever keeps its agent there sees that it has no place here, and ends it.
+                self._tell(Lowered(machine.name, is_stopped=True))
 
     # ------------------------------------------------------------ virtual machines
 

@@ -137,10 +137,13 @@ def test_what_the_head_takes_down_ends_where_it_joined(archives: Path) -> None:
             assert on(room, "lab2", "join", "lab1", "--name", "desk").returncode == 0
             assert on(room, "lab2", "join", "lab1", "--name", "other").returncode == 0
             assert set(states(room)) == {"local1", "desk", "other"}
-            assert room.lab("--head", "lab1", "down", "other").returncode == 0
+            down = room.lab("--head", "lab1", "down", "other")
+            assert (down.returncode, down.stdout) == (0, "left: other\n"), down.stderr
             wait_until(lambda: "other" not in states(room), timeout_s=LONG_S)
             assert files_there(room, "lab1").agent_keys().keys() == {"local1", "desk"}
         nothing_runs(room, "lab2")
+        machines = files_there(room, "lab1").dir / "machines"
+        assert not [path for path in machines.rglob("*") if "local1" not in str(path)]
         told = room.machine("lab2").home / ".local/state/covey/joined/desk.log"
         assert "was taken down: this machine has left" in told.read_text()
 
