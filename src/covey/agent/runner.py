@@ -6,12 +6,12 @@ there must be no process left below us. What is left gets a moment (`LINGER_S`: 
 pipe, a process substitution), then SIGTERM, `TERM_GRACE_S`, SIGKILL. So a task cannot leave
 anything running on purpose either: start such things outside covey.
 
-While a command runs we sleep in poll(2): the end of a child, a word of the agent (a strike, or its
-death), and the time limit wake us.
+While a command runs we sleep in sigtimedwait(2): the end of a child, a word of the agent (a strike,
+or its death), and the time limit wake us. poll(2) costs three system calls and a handler more.
 """
 
+import fcntl
 import os
-import select
 import signal
 import socket
 import time
@@ -47,8 +47,8 @@ ITEM_MAX_BYTES = 64 * 1024
 _TASKS = "covey"
 #: Directories of tasks of the same job number, task and attempt.
 _SAME_NAMES_MAX = 1000
-#: Bytes of the wake-up descriptor that are taken at once.
-_WAKES_MAX = 512
+#: What ends our sleep: a child ended; the agent said something, or died.
+_WAKES = (signal.SIGCHLD, signal.SIGIO)
 #: What helps where a directory cannot be entered; it may be missing on one machine only.
 _ENTERABLE = "make it on every machine, or name another with --wd"
 _SUCCEEDED = int(OutcomeState.SUCCEEDED)
@@ -78,16 +78,11 @@ class Runner:
         self._page = outbox.page
         self._capture: Capture | None = None
         self._null = raise_fd(os.open(os.devnull, os.O_RDONLY))
-        wake_r, wake_w = os.pipe()
-        self._wake_r, wake_w = raise_fd(wake_r), raise_fd(wake_w)
-        os.set_blocking(self._wake_r, False)
-        os.set_blocking(wake_w, False)
-        # A wake-up descriptor has no moment in which the end of a child could be missed.
-        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        self._poll = select.poll()
-        self._poll.register(self._wake_r, select.POLLIN)
-        self._poll.register(self._sock, select.POLLIN)
+        # Blocked, they wait until they are waited for: there is no moment in which the end of a
+        # child, or a word of the agent, could be missed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WAKES)
+        fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(sock, fcntl.F_SETFL, fcntl.fcntl(sock, fcntl.F_GETFL) | os.O_ASYNC)
         self._is_orphan = False
         self._rusage: struct_rusage | None = None
         #: Where we are, as far as we know.
@@ -271,31 +266,31 @@ class Runner:
         if has_results := not self._outbox.is_empty:
             # Of tasks before this one: they must not wait for its end.
             seconds = min(seconds, FLUSH_S)
-        events = self._poll.poll(max(0, int(seconds * 1000) + 1))
-        if has_results and not events:
-            self._outbox.flush()
-        for fd, _ in events:
-            if fd == self._wake_r:
-                with suppress(BlockingIOError):
-                    os.read(self._wake_r, _WAKES_MAX)
-            elif not self._sock.recv(HEAD.size):
-                # The agent is dead. What runs ends; the loop of the child sees the same
-                # afterwards.
+        woken = signal.sigtimedwait(_WAKES, max(0.0, seconds))
+        if woken is None:
+            if has_results:
+                self._outbox.flush()
+        elif woken.si_signo == signal.SIGIO:
+            self._hear()
+
+    def _hear(self) -> None:
+        """Takes the pokes of the agent, and notes its death: then what runs ends."""
+        while not self._is_orphan:
+            try:
+                self._is_orphan = not self._sock.recv(HEAD.size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                # It died with results of ours unread.
                 self._is_orphan = True
-                self._poll.unregister(self._sock)
 
     def _reap(self, leader: int) -> int | None:
-        """Collects all that ended; the wait status of the leader if it is among them."""
-        found: int | None = None
-        with suppress(ChildProcessError):
-            while True:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-                if not pid:
-                    break
-                if pid == leader:
-                    found, self._rusage = status, usage
-                    break
-        return found
+        """Collects what ended, up to the leader; its wait status if it is among them."""
+        pid, status, usage = os.wait4(-1, os.WNOHANG)
+        while pid and pid != leader:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        self._rusage = usage
+        return status if pid else None
 
     def _is_clean(self) -> bool:
         """Whether nothing runs below us; collects what ended."""

@@ -78,7 +78,7 @@ class Spawner:
         path = self._find(argv[0], env)
         try:
             return os.posix_spawn(
-                path, argv, env, file_actions=actions, setpgroup=0, setsigdef=_RESET
+                path, argv, env, file_actions=actions, setpgroup=0, setsigmask=(), setsigdef=_RESET
             )
         except FileNotFoundError:
             self._programs.pop(argv[0], None)
