@@ -1,6 +1,7 @@
 """The event loop that covey's processes run on."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -14,8 +15,20 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+        return asyncio.run(_told_what_matters(main))
+    return uvloop.run(_told_what_matters(main))
+
+
+async def _told_what_matters(main: Coroutine[Any, Any, T]) -> T:
+    asyncio.get_running_loop().set_exception_handler(_on_exception)
+    return await main
+
+
+def _on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # uvloop leaves the look-up of a name alone when whoever waited for it is cancelled, and then
+    # complains, on the user's terminal, that nobody asked how it ended.
+    if not isinstance(context.get("exception"), socket.gaierror):
+        loop.default_exception_handler(context)
 
 
 def apart(work: Callable[[], T]) -> T:

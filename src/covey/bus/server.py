@@ -250,7 +250,10 @@ class ServerProcess:
         directory = self.config.directory
         lines = _tail(directory / _STDERR) + _tail(log_of(directory))
         said = "; ".join(lines[-SHOWN_LINES:]) or "it said nothing"
-        return StartFailed(f"nats-server: {what} ({said})", what="nats-server", reason=said)
+        advice = "Give another with --nats-server PATH, or a bus that runs with COVEY_NATS_URL"
+        return StartFailed(
+            f"nats-server: {what} ({said}). {advice}", what="nats-server", reason=said
+        )
 
 
 def _listening(text: str) -> list[str]:

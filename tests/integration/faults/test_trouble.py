@@ -29,9 +29,12 @@ DEAD_BUS = "nats://127.0.0.1:1"
 IS_ROOT = os.geteuid() == 0
 
 
-def test_a_bus_that_does_not_answer_is_named(lab: Lab) -> None:
-    lab.env["COVEY_NATS_URL"] = DEAD_BUS
-    said = "covey: nats://127.0.0.1:1 does not answer (connection refused)"
+@pytest.mark.parametrize(
+    ("url", "why"), [(DEAD_BUS, "connection refused"), ("nats://no-such.invalid:4222", "")]
+)
+def test_a_bus_that_does_not_answer_is_named(lab: Lab, url: str, why: str) -> None:
+    lab.env["COVEY_NATS_URL"] = url
+    said = f"covey: {url} does not answer ({why}"
     for words, code in ((("map", "echo", ":::", "1"), 255), (("up", "--local", "1"), 1)):
         done = lab(*words)
         assert (done.returncode, done.stdout) == (code, "")
