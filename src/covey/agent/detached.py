@@ -11,6 +11,8 @@ of its own.
 """
 
 import contextlib
+import gc
+import importlib
 import os
 import signal
 import socket
@@ -67,6 +69,10 @@ def fork(log: Path) -> Detached:
     """
     written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     ours, theirs = socket.socketpair()
+    # What agent and zygote both need is imported once, and its memory stays shared: a collection
+    # would write into each object.
+    importlib.import_module("covey.agent.child")
+    gc.freeze()
     try:
         pid = os.fork()
         if not pid:

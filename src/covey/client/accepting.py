@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from covey.client.address import AGENT
 from covey.client.cluster import files_of
-from covey.client.private import AGENT
 from covey.client.users import users_of_call, users_of_cluster
 from covey.scheduler.admission import Admission, Machines
 from covey.settings import Settings

@@ -32,11 +32,11 @@ from covey._version import VERSION
 from covey.bus.authority import Authority
 from covey.bus.config import ACCOUNT_USER
 from covey.bus.record import read_record, start_time, write_private
+from covey.client.address import SPACE_NAME_MAX, BusAddress
 from covey.client.members import Machine as Machine
 from covey.client.members import ProcessRecord as ProcessRecord
 from covey.client.members import RemoteRecord as RemoteRecord
 from covey.client.members import Trace as Trace
-from covey.client.private import SPACE_NAME_MAX, BusAddress
 from covey.errors import NotUp
 from covey.fleet.host import Host
 from covey.fleet.master import control_base

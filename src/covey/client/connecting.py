@@ -1,7 +1,7 @@
 """Connects to the bus of a cluster, where its address says."""
 
 from covey.bus.nats import NatsBus
-from covey.client.private import BusAddress
+from covey.client.address import BusAddress
 
 
 async def connect(address: BusAddress, name: str) -> NatsBus:

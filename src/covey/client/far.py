@@ -21,7 +21,7 @@ from typing import Any
 from covey._version import VERSION
 from covey.bus.forwarded import SCHEME
 from covey.client import doorway
-from covey.client.private import BusAddress
+from covey.client.address import BusAddress
 from covey.errors import ConnectFailed, CoveyError, NotUp, VersionMismatch
 from covey.fleet.to_head import ToHead, command_line
 from covey.settings import Settings

@@ -20,7 +20,7 @@ from typing import Any
 from covey.agent import proctree
 from covey.client import doorway
 from covey.client.keeper import Joined, JoinOrder, Keeper, notes_dir
-from covey.client.private import covey_root
+from covey.client.program import covey_root
 from covey.errors import AlreadyUp, CoveyError, StartFailed
 from covey.fleet.login import slug
 from covey.fleet.to_head import ToHead

@@ -11,37 +11,22 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from covey.agent import runtime
 from covey.agent.order import BusOrder, ServerOrder, StartOrder, order_to_line
 from covey.bus.binary import find_server
 from covey.bus.config import ACCOUNT_USER
+from covey.client.address import AGENT, SPACE_NAME_MAX, BusAddress
+from covey.client.program import python_command
 from covey.errors import StartFailed
 from covey.settings import START_MAX_S, Settings
 from covey.wire.signing import KEY_BYTES
 
-#: So much of a cluster's name is kept where something is put behind it (`settings.NAME_PATTERN`).
-SPACE_NAME_MAX = 40
-#: The one agent of a private run.
-AGENT = "here"
 #: After the lifeline is closed, the root has this long to clean up before it is killed.
 CLOSE_MAX_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class BusAddress:
-    """Where the bus of a cluster is, and our credential."""
-
-    url: str
-    user: str
-    password: str
-    is_ours: bool = True
-    #: PEM of the authority that counts where the bus speaks TLS ("" = those of the system).
-    ca: str = ""
 
 
 class PrivateRoot:
@@ -255,17 +240,3 @@ class PrivateRoot:
         self._process = None
         # Of our root if it was killed, and of others that ended badly since we began.
         runtime.sweep()
-
-
-def covey_root() -> str:
-    """Where this covey was imported from: a directory, or an archive."""
-    return str(Path(__file__).resolve().parents[2])
-
-
-def python_command(module: str, *args: str) -> list[str]:
-    """The command that runs a module of this covey, wherever it was imported from, in this
-    Python.
-    """
-    program = f"import sys; sys.path.insert(0, {covey_root()!r}); sys.argv[0] = {module!r}; "
-    program += f"from {module}.__main__ import main; main()"
-    return [sys.executable, "-P", "-c", program, *args]

@@ -1,21 +1,21 @@
 """Where the head of a call is: on this machine, by its files, or on another (`--head`), by ssh.
 
-What is needed for a far head is imported when there is one.
+What is needed for a far head is imported when there is one, what reads a ledger when one is read:
+who only speaks to the head (`covey up`) needs neither.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from covey.client.address import BusAddress
 from covey.client.cluster import files_of
-from covey.client.private import BusAddress
 from covey.scheduler.locks import head_is_up
-from covey.scheduler.reader import LedgerReader
-from covey.scheduler.rows import JobRow, OutcomeRow
-from covey.scheduler.view import LedgerView
 from covey.settings import Settings
 
 if TYPE_CHECKING:
     from covey.client.far import FarHead
+    from covey.scheduler.rows import JobRow, OutcomeRow
+    from covey.scheduler.view import LedgerView
 
 
 class HeadRecord(Protocol):
@@ -59,11 +59,11 @@ class HeadFiles(Protocol):
 class Rows(Protocol):
     """What a client follows its job by."""
 
-    def job(self, job: int) -> JobRow:
+    def job(self, job: int) -> "JobRow":
         """The job's row."""
         ...
 
-    def outcomes(self, job: int, after_seq: int, limit: int) -> list[OutcomeRow]:
+    def outcomes(self, job: int, after_seq: int, limit: int) -> "list[OutcomeRow]":
         """The next outcomes."""
         ...
 
@@ -86,9 +86,11 @@ def is_up(settings: Settings) -> bool:
     return bool(settings.head) or head_is_up(settings.state_dir)
 
 
-def view_of(settings: Settings) -> LedgerView:
+def view_of(settings: Settings) -> "LedgerView":
     """All jobs of the cluster."""
     if not settings.head:
+        from covey.scheduler.view import LedgerView
+
         return LedgerView(settings.state_dir)
     from covey.client.far_view import FarView
 
@@ -98,6 +100,8 @@ def view_of(settings: Settings) -> LedgerView:
 def rows_of(settings: Settings) -> Rows:
     """The jobs of its head, for who follows one of them."""
     if not settings.head:
+        from covey.scheduler.reader import LedgerReader
+
         return LedgerReader(settings.state_dir / "ledger.db")
     from covey.client.far_view import FarRows
 

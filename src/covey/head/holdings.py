@@ -17,7 +17,7 @@ from covey.fleet.ssh import Ssh
 from covey.head.lowering import OPEN_MAX_S, DownOrder, hosts_to_stop, local_names
 from covey.head.processes import STARTS_AT_ONCE
 from covey.head.reason import explained
-from covey.scheduler.folding import head_is_up
+from covey.scheduler.locks import head_is_up
 from covey.settings import Settings
 
 

@@ -25,7 +25,7 @@ from covey.fleet.host import Host
 from covey.fleet.ssh import Ssh
 from covey.head import processes
 from covey.head.reason import explained
-from covey.scheduler.folding import head_is_up
+from covey.scheduler.locks import head_is_up
 from covey.settings import Settings
 
 #: The file that says that something starts the head after a reboot.

@@ -21,12 +21,12 @@ from covey.agent.order import BusOrder, StartOrder, order_to_line
 from covey.bus.config import AGENT_PREFIX, ServerConfig
 from covey.bus.record import start_time, write_private
 from covey.client.cluster import ClusterFiles, Machine, ProcessRecord
-from covey.client.private import covey_root, python_command
+from covey.client.program import covey_root, python_command
 from covey.errors import CoveyError, StartFailed
 from covey.head.machines import LOOK_EVERY_S, remove_traces, stop_agent, wait_for_end
 from covey.head.server import running_server
 from covey.scheduler import locks
-from covey.scheduler.folding import head_is_up
+from covey.scheduler.locks import head_is_up
 from covey.scheduler.opening import explained
 from covey.settings import ANSWER_TIMEOUT_S, START_MAX_S, Settings
 

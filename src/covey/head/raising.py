@@ -29,7 +29,7 @@ from covey.head.lowering import PERSISTENT, take_down
 from covey.head.raised import Raised, Up, UpOrder
 from covey.head.waiting import LOOK_EVERY_S, READY_MAX_S, HeadWatch
 from covey.model.agent_state import AgentState
-from covey.scheduler.folding import head_is_up
+from covey.scheduler.locks import head_is_up
 from covey.scheduler.places import settled
 from covey.settings import Settings
 

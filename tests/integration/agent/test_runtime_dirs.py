@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from covey.agent import runtime
-from covey.client.private import python_command
+from covey.client.program import python_command
 
 EACH_LINE = textwrap.dedent(
     """

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from covey.agent.order import BusOrder
 from covey.bus.config import AGENT_PREFIX
+from covey.client.address import BusAddress
 from covey.client.cluster import files_of
-from covey.client.private import BusAddress, PrivateRoot
+from covey.client.private import PrivateRoot
 from covey.errors import NotUp, StartFailed
 from covey.scheduler.member import Member
 from covey.settings import Settings
