@@ -48,8 +48,12 @@ def limited(settings: Settings, limit: str) -> list[str]:
 
 def not_up(settings: Settings) -> NotUp:
     """The error that says which cluster is not up and what to type."""
-    extra = "" if settings.cluster == "default" else f" --cluster {settings.cluster}"
-    return NotUp(
-        f"cluster {settings.cluster} is not up — start it with: covey up --local 2{extra}",
-        cluster=settings.cluster,
-    )
+    from covey.client.cluster import files_of
+
+    name = settings.cluster
+    call = "covey" if name == "default" else f"covey --cluster {name}"
+    told = f"start it with: {call} up HOST…, or on this machine: {call} up --local 2"
+    if files_of(settings).machines():
+        # Nobody took it down.
+        told = f"its head was killed: start it again with: {call} up"
+    return NotUp(f"cluster {name} is not up — {told}", cluster=name)

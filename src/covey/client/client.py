@@ -44,7 +44,7 @@ class HeadLink:
         files = head_files(settings)
         head = files.head()
         if head is None or not head.is_alive:
-            raise NotUp(f"cluster {settings.cluster} is not up: start it with: covey up --local N")
+            raise NotUp(f"cluster {settings.cluster} is not up: start it with: covey up")
         address = files.address()
         space = files.space(settings.cluster)
         name = f"client-{os.getpid()}-{secrets.token_hex(4)}"

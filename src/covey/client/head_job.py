@@ -34,7 +34,7 @@ from covey.wire.messages import (
 #: A watch and a follow end by themselves after 30 s; renewing also says how many tasks run.
 RENEW_EVERY_S = 1.0
 #: What is said while the head does not answer.
-AWAY = "the head does not answer; if it was killed, start it again with: covey up --local"
+AWAY = "the head does not answer; if it was killed, start it again with: covey up"
 #: Items of a job with a shape for each that are on their way at once; the head remembers the
 #: answers of more requests than that (`head.desk.ANSWERS_MAX`).
 ASKED_AT_ONCE = 128

@@ -1,12 +1,21 @@
 """A cluster of virtual machines, brought up, looked at, broken and taken down by its commands."""
 
+import json
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from tests.integration.cli.command_line import CommandLine
 from tests.integration.cli.schemas import checked
+
+from covey.testing.waiting import wait_until
+
+NOT_UP = (
+    "cluster default is not up — start it with: covey up HOST…, or on this machine:"
+    " covey up --local 2"
+)
 
 
 def processes_of(home: Path) -> list[str]:
@@ -123,11 +132,22 @@ def test_distsys_names_do_the_same(covey: CommandLine) -> None:
     assert processes_of(covey.home) == []
 
 
+def test_a_head_that_was_killed_is_started_again_by_what_is_said(cluster: CommandLine) -> None:
+    state = cluster.home / "default"
+    pid = int(json.loads((state / "head.json").read_text())["pid"])
+    os.kill(pid, signal.SIGKILL)
+    told = "cluster default is not up — its head was killed: start it again with: covey up"
+    wait_until(lambda: cluster("status").out.splitlines()[0] == told)
+    assert cluster("up").code == 0
+    value = checked("status", cluster("status", "--json").out)
+    assert sorted(machine["name"] for machine in value["machines"]) == ["local1", "local2"]
+
+
 def test_without_a_cluster_status_says_what_to_type_and_ends_well(covey: CommandLine) -> None:
     ended = covey("status")
     assert (ended.code, ended.err) == (0, "")
     first, second = ended.out.splitlines()
-    assert first == "cluster default is not up — start it with: covey up --local 2"
+    assert first == NOT_UP
     assert second.startswith("this machine: ")
     value = checked("status", covey("status", "--json").out)
     assert value["up"] is False
@@ -139,7 +159,7 @@ def test_without_a_cluster_status_says_what_to_type_and_ends_well(covey: Command
 def test_what_needs_a_cluster_says_so(covey: CommandLine, words: list[str]) -> None:
     ended = covey(*words)
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "covey: cluster default is not up — start it with: covey up --local 2\n"
+    assert ended.err == f"covey: {NOT_UP}\n"
 
 
 @pytest.mark.parametrize("word", ["down", "shutdown_local"])
