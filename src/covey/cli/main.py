@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 from covey._version import VERSION
-from covey.errors import ConfigError, CoveyError, InternalError
+from covey.errors import ConfigError, CoveyError, InternalError, LedgerCorrupt
 
 #: Exit codes of every command but `map` and `attach`.
 OK, FAILED, USAGE = 0, 1, 2
@@ -173,6 +173,9 @@ def _fail(error: Exception, *, verbose: bool, failed_code: int | None) -> int:
 def _line_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, InternalError):
         return f"{one_line(error)} (a bug in covey; -v shows where)", FAILED
+    if isinstance(error, LedgerCorrupt) and not error.data.get("kept_as"):
+        # Who only reads leaves it as it is.
+        return f"{one_line(error)} — the next covey map or up keeps it aside and goes on", FAILED
     if isinstance(error, CoveyError):
         return one_line(error), USAGE if isinstance(error, ConfigError) else FAILED
     if isinstance(error, OSError) and error.strerror:

@@ -94,6 +94,7 @@ def test_a_damaged_ledger_is_kept_aside_and_said_so(lab: Lab) -> None:
     done = lab("map", "echo {}", ":::", "2", "3")
     assert done.returncode == 0
     assert "damaged" in done.stderr
+    assert "covey: covey:" not in done.stderr
     kept = [path for path in lab.state_dir.iterdir() if "corrupt" in path.name]
     assert len(kept) == 1
     assert kept[0].name in done.stderr
@@ -124,6 +125,7 @@ def test_a_damaged_ledger_is_named_by_commands_that_only_look(lab: Lab) -> None:
     assert done.returncode == 1
     assert _is_one_line(done.stderr)
     assert "ledger.db" in done.stderr
+    assert "the next covey map or up keeps it aside" in done.stderr
 
 
 @pytest.mark.skipif(IS_ROOT, reason="root may write anywhere")

@@ -121,7 +121,7 @@ class MapRun:
             self._progress.hide()
             await self._job.close()
             for problem in self._job.problems:
-                self._progress.note(f"covey: {problem}")
+                self._progress.note(str(problem))
 
     async def _print(self, feeding: "asyncio.Task[int] | None", after_seq: int) -> None:
         drawing = asyncio.get_running_loop().create_task(self._draw())
