@@ -25,7 +25,7 @@ MARK = b"covey-door-1\n"
 FRAME_MAX_BYTES = 256 * 1024 * 1024
 
 _JOB = tuple(field.name for field in fields(JobRow))
-_OUTCOME = tuple(field.name for field in fields(OutcomeRow))
+_OUTCOME = OutcomeRow._fields
 _EVENT = tuple(field.name for field in fields(EventRow))
 _read_job, _read_outcome = attrgetter(*_JOB), attrgetter(*_OUTCOME)
 _read_event = attrgetter(*_EVENT)

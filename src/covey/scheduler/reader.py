@@ -121,12 +121,12 @@ class LedgerReader:
         query = _outcome_query(
             "outcome",
             with_output,
-            "o.job = ? AND o.seq > ? + (SELECT seq_base FROM job WHERE id = ?)"
-            " AND o.seq BETWEEN (SELECT first_seq FROM job WHERE id = ?)"
-            " AND (SELECT last_seq FROM job WHERE id = ?) ORDER BY o.seq LIMIT ?",
+            # One lower bound: SQLite seeks to one of two, and walks from there to the other.
+            "o.job = ? AND o.seq > (SELECT max(? + seq_base, first_seq - 1) FROM job WHERE id = ?)"
+            " AND o.seq <= (SELECT last_seq FROM job WHERE id = ?) ORDER BY o.seq LIMIT ?",
             "NOT INDEXED",
         )
-        return self._page(query, (job, after_seq, job, job, job, min(limit, PAGE_ROWS_MAX)))
+        return self._page(query, (job, after_seq, job, job, min(limit, PAGE_ROWS_MAX)))
 
     def attempts(
         self, job: int, after_seq: int = 0, limit: int = PAGE_ROWS_MAX, *, with_output: bool = True

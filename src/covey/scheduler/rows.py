@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from covey.model.job import JobSpec
 from covey.model.pack import unpack
@@ -46,9 +46,10 @@ class JobRow:
     is_live: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeRow:
-    """How a task, or one attempt of it, ended."""
+class OutcomeRow(NamedTuple):
+    """How a task, or one attempt of it, ended. There are many: a tuple is made ten times as fast as
+    a frozen dataclass.
+    """
 
     #: Order of recording within the job; rising, with gaps.
     seq: int

@@ -172,6 +172,32 @@ def test_pages_are_read_in_their_order_not_sorted(
     reader.close()
 
 
+def test_the_last_page_costs_what_the_first_does(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(ledger, a_job(), Items(1, 1, [b"x"] * 2000))
+    record(ledger, outcomes(list(range(1, 2001))))
+    reader = LedgerReader(ledger.path)
+    steps: list[int] = []
+
+    def count(query: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
+        db = sqlite3.connect(ledger.path)
+        steps.append(0)
+
+        def step() -> None:
+            steps[-1] += 1
+
+        db.set_progress_handler(step, 1)
+        rows = db.execute(query, values).fetchall()
+        db.close()
+        return rows
+
+    monkeypatch.setattr(reader, "_some", count)
+    assert [len(reader.outcomes(1, seen, 10)) for seen in (0, 1990)] == [10, 10]
+    assert steps[1] <= steps[0] + 10
+    reader.close()
+
+
 def test_a_page_ends_when_its_output_is_large(ledger: Ledger, reader: LedgerReader) -> None:
     record(ledger, a_job(), Items(1, 1, [b"x"] * 6))
     for task in range(1, 7):

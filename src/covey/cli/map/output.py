@@ -8,7 +8,7 @@ results. No asyncio, no bus: `map` calls it from its loop.
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, NamedTuple, cast
 
@@ -150,16 +150,20 @@ class Printer:
             self._results.close()
 
     def _row(self, row: OutcomeRow) -> None:
-        args, seq = list(row.args), row.task
-        if self._template.numbered and args:
-            plain, seq = self._template.unnumbered(args)
-            args = list(plain)
-        pieces = self._pieces(row, seq, args)
+        pieces = self._pieces(row)
         if not self._plan.keep_order:
             self._print(pieces)
             return
         self._held.add(row.task, pieces, is_last=True)
         self._print_in_turn()
+
+    def _numbered(self, row: OutcomeRow) -> tuple[list[bytes], int]:
+        """The arguments of a task, and the number that stands for it."""
+        args = row.args
+        if not self._template.numbered or not args:
+            return args, row.task
+        plain, seq = self._template.unnumbered(args)
+        return list(plain), seq
 
     def _print_in_turn(self) -> None:
         while self._held.is_complete(self._next):
@@ -168,10 +172,11 @@ class Printer:
         # The task whose turn it is now may be running, and have written something (--lb).
         self._print(self._held.take(self._next))
 
-    def _pieces(self, row: OutcomeRow, seq: int, args: list[bytes]) -> list[Piece]:
+    def _pieces(self, row: OutcomeRow) -> Sequence[Piece]:
         """What is to be printed of a task that ended; the joblog and results get theirs at once."""
         is_shown = self._results is None and not self._plan.as_json
         if (self._joblog is not None or not is_shown) and row.started is not None:
+            args, seq = self._numbered(row)
             task = logged(row, seq=seq, args=args, command=self._command, host=self._host)
             # What was stopped (by --halt or Ctrl-C) is not done: --resume runs it again.
             if self._joblog is not None and row.state is not OutcomeState.CANCELLED:
@@ -180,17 +185,14 @@ class Printer:
                 self._results.write(task)
             if self._plan.as_json:
                 return [Piece("out", json_line(row, task))]
-        if not is_shown:
-            return []
+        if not is_shown or not (row.out or row.err or self._lines):
+            return ()
         pieces = [
             Piece("out", self._lines.rest((row.task, "out"), row.n, row.out, row.out_size)),
             Piece("err", self._lines.rest((row.task, "err"), row.n, row.err, row.err_size)),
         ]
-        return [
-            Piece(stream, self._tagged(data, args) if self._plan.tag else data)
-            for stream, data in pieces
-            if data
-        ]
+        args = self._numbered(row)[0] if self._plan.tag else []
+        return [Piece(stream, self._tagged(data, args)) for stream, data in pieces if data]
 
     def _command(self, row: OutcomeRow) -> bytes:
         return self._template.command_text(row.args, row.task, row.slot)
@@ -259,6 +261,9 @@ class _LineBuffers:
 
     def __init__(self) -> None:
         self._followed: dict[tuple[int, Stream], _Followed] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._followed)
 
     def take(self, key: tuple[int, Stream], n: int, data: bytes, offset: int | None) -> bytes:
         """The whole lines that may be printed now."""

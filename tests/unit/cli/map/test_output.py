@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,7 +153,7 @@ def test_line_buffer_begins_again_with_another_attempt() -> None:
     desk.printer.partial(1, "out", b"second\n", [], n=2)
     desk.printer.partial(1, "out", b"ghost\n", [], n=1, offset=10)
     assert desk.out.getvalue() == b"first try\nsecond\n"
-    assert desk.rows([replace(row(1, out=b"third\n"), n=3)]) == b"third\n"
+    assert desk.rows([row(1, out=b"third\n")._replace(n=3)]) == b"third\n"
 
 
 def test_line_buffer_does_not_hold_an_endless_line(monkeypatch: pytest.MonkeyPatch) -> None:
