@@ -8,7 +8,7 @@ A machine that cannot be brought up delays and fails nobody else; doing it again
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from covey._version import VERSION
@@ -206,6 +206,8 @@ class _Raising:
                     self._raise_remote(known, remote, head, archive)
                 head.result().close()
             except BaseException:
+                # It may be about to begin: then it would stay behind, without a machine.
+                wait([head])
                 if not self.was_up and (not remote or not self.files.machines()):
                     take_down(self.settings)
                 raise

@@ -28,6 +28,8 @@ def unmet(terms: Shape, machines: Iterable[tuple[str, Collection[str]]]) -> str:
     if any(fits(terms, name, labels) for name, labels in known):
         return ""
     names = [name for name, _ in known]
+    if not names:
+        return "the cluster has no machines: add some with covey up HOST…"
     if terms.machines and not any(name in terms.machines for name in names):
         return f"there is no machine {_any_of(terms.machines)}{_near(terms.machines[0], names)}"
     every = sorted({label for _, labels in known for label in labels})

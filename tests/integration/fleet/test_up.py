@@ -166,3 +166,18 @@ def test_ctrl_c_ends_up_and_leaves_nothing_half_done(archives: Path) -> None:
             describe=lambda: {"left": room.lab.left()},
             timeout_s=LONG_S,
         )
+
+
+def test_ctrl_c_while_the_head_starts_leaves_no_head(archives: Path) -> None:
+    with room_of(archives, count=1) as room, room.machine("lab1").frozen():
+        call = room.lab.start("up", "lab1")
+        # The head is started when this has been written.
+        machines = room.lab.state_dir / "cluster.json"
+        wait_until(machines.exists, timeout_s=LONG_S)
+        call.interrupt()
+        assert call.wait() == 130
+        wait_until(
+            lambda: not room.lab.left(),
+            describe=lambda: {"left": room.lab.left()},
+            timeout_s=LONG_S,
+        )

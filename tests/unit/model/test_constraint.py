@@ -55,4 +55,5 @@ def test_a_shape_that_no_machine_meets_says_what_is_missing(shape: Shape, said: 
 
 
 def test_without_any_machine_nothing_is_met():
-    assert unmet(Shape(labels=("gpu",)), []) == "no machine has the label gpu; there is none"
+    for shape in (Shape(), Shape(labels=("gpu",)), Shape(avoid=("lab1",))):
+        assert unmet(shape, []) == "the cluster has no machines: add some with covey up HOST…"
