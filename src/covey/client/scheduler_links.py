@@ -93,6 +93,8 @@ class SchedulerLinks:
         self = cls(files, bus, space, me, key, hears)
         for name in names:
             self._acquaint(name)
+            # Whatever is said first is signed for this start of it.
+            self._look_for_new_start(name)
         await bus.listen(
             inbox_of_scheduler(space, me),
             self._on_message,

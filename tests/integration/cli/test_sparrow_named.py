@@ -34,8 +34,7 @@ def _busy(lab: Lab) -> int:
 
 
 def test_every_policy_runs_through_the_schedulers_that_are_named(lab: Lab) -> None:
-    _scheduler(lab, "s1")
-    _scheduler(lab, "s2")
+    schedulers = [_scheduler(lab, "s1"), _scheduler(lab, "s2")]
     words = ("BATCH", "4", "3", "0.05", "0.02", "--schedulers", "s1,s2", "--compare")
     done = lab("sparrow", *words, "--json")
     assert done.returncode == 0, done.stderr
@@ -50,6 +49,8 @@ def test_every_policy_runs_through_the_schedulers_that_are_named(lab: Lab) -> No
         assert one["messages_per_task"] >= 1
         assert one["messages"]["Finished"] <= 12
         assert one["wait_p50_s"] > 0
+    # All that it said was signed for the schedulers that run.
+    assert [scheduler.err for scheduler in schedulers] == ["", ""]
 
 
 def test_what_others_submit_meanwhile_leaves_the_messages_unknown(lab: Lab) -> None:
