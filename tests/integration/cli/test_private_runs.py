@@ -164,3 +164,12 @@ def test_a_directory_that_nobody_can_enter_is_said_before_anything_runs(
     assert checked("jobs", covey("jobs", "--json").out)["jobs"] == []
     ended = covey("map", "--quiet", "--wd", str(tmp_path), "pwd", ":::", "a")
     assert (ended.code, ended.out) == (0, f"{tmp_path}\n")
+
+
+def test_a_dry_run_shows_the_commands_and_runs_none(covey: CommandLine, tmp_path: Path) -> None:
+    touch = f"touch {tmp_path}/{{}}"
+    ended = covey("map", "--dry-run", touch, ":::", "a b", "c")
+    assert ended == (0, f"touch {tmp_path}/'a b'\ntouch {tmp_path}/c\n", "")
+    ended = covey("map", "--dry-run", "--tag", "echo", "{2}{1}", ":::", "a", ":::", "1", "2")
+    assert ended == (0, "a 1\techo 1a\na 2\techo 2a\n", "")
+    assert not (tmp_path / "c").exists()

@@ -253,11 +253,15 @@ class _Call:
         )
 
     def _show(self, tasks: Iterator[Input]) -> int:
+        # Late: what runs its tasks imports it with all that it needs besides.
+        from covey.cli.map.output import tagged
+
         out = sys.stdout.buffer
         for task in tasks:
             numbered = self._template.numbered
             args = [*task.args, b"%d" % task.seq] if numbered else task.args
-            out.write(self._template.command_text(args, seq=task.seq, slot=1) + b"\n")
+            text = self._template.command_text(args, seq=task.seq, slot=1) + b"\n"
+            out.write(tagged(text, b" ".join(task.args)) if self._plan.tag else text)
         out.flush()
         return 0
 

@@ -40,7 +40,8 @@ def exit_code(end: Ending, halt: HaltPolicy | None) -> int:
             exit_status, signal = end.halted_by
             return SIGNAL_BASE + signal if signal else exit_status & 0xFF
         if halt.percent:
-            return int(100 * end.failed / end.total) if end.total else 0
+            # Rounded up, so that one of a thousand is no success.
+            return -(-100 * end.failed // end.total) if end.total else 0
     return min(end.failed, FAILED_MAX + 1)
 
 

@@ -20,6 +20,8 @@ from covey.cli.map.shell import shell_of
         (Ending(0, 2, 4, halted_by=(5, 0)), "soon,fail=2", 2),
         (Ending(0, 2, 4, halted_by=(4, 0)), "now,fail=50%", 50),
         (Ending(1, 1, 4, halted_by=(0, 0)), "soon,done=50%", 25),
+        (Ending(2, 1, 6, halted_by=(2, 0)), "now,fail=1%", 17),
+        (Ending(2, 1, 1000, halted_by=(2, 0)), "now,done=0.1%", 1),
         (Ending(0, 1, 4, halted_by=(3, 0)), "now,done=1", 3),
         (Ending(2, 1, 4, halted_by=(0, 0)), "now,success=2", 0),
         (Ending(2, 2, 4), "now,success=3", 2),
