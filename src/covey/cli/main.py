@@ -198,9 +198,20 @@ def _line_of_system(error: OSError) -> str:
         # Where no file is named, it may be the one that the output goes to.
         what = where or " where covey keeps its state, or where its output goes"
         return f"{error.strerror}{what} — free space there, or set COVEY_HOME elsewhere"
+    if error.errno == errno.ENOENT and not where and _is_lost():
+        return "the directory that you are in is gone — go to one that is there: cd"
     if where and _is_state(str(error.filename)):
         return f"{error.strerror}{where} — check who owns it, or set COVEY_HOME elsewhere"
     return f"{error.strerror}{where}"
+
+
+def _is_lost() -> bool:
+    """Whether the current directory was removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _is_state(path: str) -> bool:

@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.integration.cli.command_line import CommandLine
@@ -227,3 +228,14 @@ def test_ctrl_c_while_covey_is_still_being_imported_is_quiet(
     words = [sys.executable, "-c", INTERRUPTED_IMPORT, module, "jobs"]
     done = subprocess.run(words, env=covey.env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_current_directory_that_is_gone_is_said(covey: CommandLine, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = 'cd "$1" && rmdir "$1" && exec "$2" -m covey map echo ::: a'
+    words = ["sh", "-c", line, "sh", str(gone), sys.executable]
+    done = subprocess.run(words, env=covey.env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (255, "")
+    said = "covey: the directory that you are in is gone — go to one that is there: cd\n"
+    assert done.stderr.endswith(said)
