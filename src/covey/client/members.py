@@ -1,8 +1,9 @@
 """What the files of a cluster say of its machines and processes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from covey.agent.machine import Answer
 from covey.bus.record import start_time
 from covey.fleet.host import Host
 
@@ -67,6 +68,19 @@ class RemoteRecord:
     platform: str = ""
     slots: int = 0
     is_persistent: bool = False
+
+    def as_found(self, answer: Answer) -> "RemoteRecord":
+        """What it is now, of an agent whose machine answers so."""
+        return replace(
+            self,
+            incarnation=answer.incarnation,
+            runtime_dir=answer.runtime_dir,
+            # It may be of another covey, on another Python, than when it was known here.
+            archive=answer.archive,
+            python=answer.python or self.python,
+            slots=answer.slots,
+            is_persistent=answer.is_persistent,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ open -> visit (probe, send the archive, start) -> the head makes the tunnel -> r
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -50,6 +50,8 @@ class Landing:
     landed: dict[str, Machine] = field(default_factory=dict[str, Machine])
     #: Agents of another archive that were left alone: to be replaced one by one.
     outdated: list[Machine] = field(default_factory=list[Machine])
+    #: Machines of the cluster -> how they were reached before this `up`.
+    earlier: Mapping[str, Host | None] = field(default_factory=dict[str, Host | None])
 
     def land(self, machine: Machine) -> Raised:
         """Bring the agent up, or find that it runs.
@@ -96,6 +98,10 @@ class Landing:
         """Whether nothing is to be done: no ssh process is needed to know it."""
         record = self.files.remote(machine.name)
         if record is None or not self.order.is_starting:
+            return False
+        before = self.earlier.get(machine.name)
+        if before is not None and before.login != _host_of(machine).login:
+            # Whether this leads there is not known.
             return False
         is_wanted = record.is_persistent or not self.order.is_persistent
         if not is_wanted or record.archive != self.archive.result().name:
@@ -230,17 +236,8 @@ class Landing:
         )
 
     def _landed(self, machine: Machine, found: Probe, answer: Answer) -> None:
-        record = RemoteRecord(
-            incarnation=answer.incarnation,
-            runtime_dir=answer.runtime_dir,
-            archive=answer.archive,
-            executable=found.executable,
-            python=answer.python or found.python,
-            platform=found.platform,
-            slots=answer.slots,
-            is_persistent=answer.is_persistent,
-        )
-        self.files.write_remote(machine.name, record)
+        at_login = RemoteRecord("", "", "", found.executable, found.python, found.platform)
+        self.files.write_remote(machine.name, at_login.as_found(answer))
         known = replace(
             machine,
             slots=answer.slots,

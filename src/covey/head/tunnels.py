@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from covey.agent.machine import Answer
 from covey.bus.record import start_time, write_private
 from covey.client.cluster import ClusterFiles, RemoteRecord
 from covey.errors import BootstrapFailed, ConnectFailed, CoveyError
@@ -258,15 +259,17 @@ class Tunnel:
             self._keeper.on_death(self.name)
             self.why = f"its agent ended; bring it back with: covey up {self.name}"
             return True
+        if self._keeper.files.remote(self.name) != record:
+            # An `up` has put another in its place while we looked.
+            return False
         if record is None or found.runtime_dir == record.runtime_dir:
             return True
-        self._moved(record, found.incarnation, found.runtime_dir)
+        self._moved(record, found)
         return False
 
-    def _moved(self, record: RemoteRecord, incarnation: str, runtime_dir: str) -> None:
-        """A persistent agent was started again by its machine."""
-        changed = replace(record, incarnation=incarnation, runtime_dir=runtime_dir)
-        self._keeper.files.write_remote(self.name, changed)
+    def _moved(self, record: RemoteRecord, found: Answer) -> None:
+        """It was started again: by its machine, or by an `up` that had not yet told us."""
+        self._keeper.files.write_remote(self.name, record.as_found(found))
 
     # ------------------------------------------------------------ in a thread
 
@@ -311,7 +314,7 @@ class Tunnel:
                 step="tunnel",
             )
         if found.runtime_dir != record.runtime_dir:
-            self._moved(record, found.incarnation, found.runtime_dir)
+            self._moved(record, found)
         # A file of that number may be there already, left by a head that died too early.
         n = max(wanted.n, found.bus_number) + 1
         wanted = replace(wanted, n=n, runtime_dir=found.runtime_dir)
