@@ -7,7 +7,7 @@ A machine that cannot be brought up delays and fails nobody else; doing it again
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
@@ -284,6 +284,7 @@ class _Raising:
         archive: "Future[Archive]",
     ) -> None:
         landing = self._landing(head, archive)
+        landing.earlier = {machine.name: machine.host for machine in known}
         new = {m.name for m in remote} - {m.name for m in known}
         try:
             self._fan_out(remote, landing)
@@ -295,7 +296,7 @@ class _Raising:
         finally:
             self._write_traces(landing.traces)
             failed = new - set(landing.landed)
-            self._write_machines(landing.landed, failed)
+            self._write_machines(landing.landed, failed, landing.earlier)
             for machine in remote:
                 if machine.name in failed:
                     landing.close(machine)
@@ -328,9 +329,15 @@ class _Raising:
         login = host.login if host else ""
         self._tell(Raised(machine.name, "failed", login=login, elapsed_s=elapsed_s, error=error))
 
-    def _write_machines(self, landed: dict[str, Machine], failed: set[str]) -> None:
+    def _write_machines(
+        self, landed: dict[str, Machine], failed: set[str], earlier: Mapping[str, Host | None]
+    ) -> None:
         def change(there: list[Machine]) -> list[Machine]:
-            return [_updated(m, landed.get(m.name)) for m in there if m.name not in failed]
+            return [
+                _updated(m, landed.get(m.name), earlier.get(m.name))
+                for m in there
+                if m.name not in failed
+            ]
 
         self.files.change_machines(change)
 
@@ -351,11 +358,14 @@ def _local_machine(files: ClusterFiles, number: int, slots: int, slots_from: str
     return Machine(name, slots, slots_from, str(files.machine_dir(name) / "work"))
 
 
-def _updated(machine: Machine, landed: Machine | None) -> Machine:
+def _updated(machine: Machine, landed: Machine | None, before: Host | None) -> Machine:
     """What was learnt of a machine; whether it drains may have changed meanwhile."""
-    if landed is None:
-        return machine
-    return replace(landed, is_draining=machine.is_draining)
+    if landed is not None:
+        return replace(landed, is_draining=machine.is_draining)
+    if before is not None and machine.host is not None and before.login != machine.host.login:
+        # A way that led nowhere says nothing of a machine that is there.
+        return replace(machine, host=before)
+    return machine
 
 
 def _address_of(machine: Machine) -> tuple[str, int]:

@@ -54,6 +54,19 @@ def test_again_finds_that_nothing_is_to_be_done_without_any_ssh(archives: Path) 
         assert [room.agent(name) for name in ("lab1", "lab2")] == agents
 
 
+def test_a_wrong_address_of_a_machine_that_is_up_changes_nothing(archives: Path) -> None:
+    with room_of(archives) as room:
+        room.up("lab1")
+        agent = room.agent("lab1")
+        # Nobody listens there.
+        assert room.up("lab1:1", code=1)["lab1"]["error_kind"] == "refused"
+        assert room.lab("exec", "lab1", "--", "echo still").stdout == "still\n"
+        assert room.up("lab1")["lab1"]["state"] == "running"
+        assert room.agent("lab1") == agent
+        down = room.lab("down", "lab1")
+        assert (down.returncode, down.stdout) == (0, "left: lab1\n"), down.stderr
+
+
 def test_what_up_leaves_as_it_was_is_said(archives: Path) -> None:
     with room_of(archives) as room:
         refused = room.lab("up", "lab1", "--slots", "many")
