@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def admission_here() -> Admission:
-    """For what runs on this machine alone: it has no label."""
-    return Admission(users_of_call, lambda: [(AGENT, ())])
+    """For what runs on this machine alone: it has no label, and no other can join."""
+    return Admission(users_of_call, lambda: [(AGENT, ())], may_grow=False)
 
 
 def admission_of_cluster(settings: Settings) -> Admission:

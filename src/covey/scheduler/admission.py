@@ -26,6 +26,8 @@ class Admission:
 
     users: Callable[[], Users]
     machines: Callable[[], Machines]
+    #: More machines may come: who asks for one that is not there may wait for it.
+    may_grow: bool = True
 
     def job(self, spec: JobSpec) -> JobSpec:
         """The job as it is accepted: with its user's weight and an allowed priority.
@@ -40,7 +42,7 @@ class Admission:
                 f" there {'is' if len(machines) == 1 else 'are'} {len(machines)}",
                 reason="probe_ratio",
             )
-        shapes = tuple(_admitted(terms, users, machines) for terms in spec.shapes)
+        shapes = tuple(self._admitted(terms, users, machines) for terms in spec.shapes)
         return replace(spec, shapes=shapes, weight=users.of(spec.user).weight)
 
     def shape(self, terms: Shape) -> Shape:
@@ -49,15 +51,19 @@ class Admission:
         Raises:
             JobRejected: as `job`.
         """
-        return _admitted(terms, self.users(), self.machines())
+        return self._admitted(terms, self.users(), self.machines())
+
+    def _admitted(self, terms: Shape, users: Users, machines: Machines) -> Shape:
+        # What takes no slot looks after a machine: it has its own answer for one that is gone.
+        waits = not terms.slots or (terms.waits_for_machines and self.may_grow)
+        if not waits and (why := unmet(terms, machines)):
+            advice = "to wait for one: --wait (wait=True)" if self.may_grow else _ALONE
+            raise JobRejected(f"{why} — {advice}", reason="constraint")
+        priority = users.priority(terms.user, terms.priority)
+        return terms if priority == terms.priority else replace(terms, priority=priority)
 
 
-def _admitted(terms: Shape, users: Users, machines: Machines) -> Shape:
-    # What takes no slot looks after a machine: it has its own answer for one that is gone.
-    if terms.slots and not terms.waits_for_machines and (why := unmet(terms, machines)):
-        raise JobRejected(f"{why} — to wait for one: --wait (wait=True)", reason="constraint")
-    priority = users.priority(terms.user, terms.priority)
-    return terms if priority == terms.priority else replace(terms, priority=priority)
+_ALONE = "this machine is alone, and none can join it: bring a cluster up: covey up HOST…"
 
 
 class AdmittedJobs:

@@ -206,6 +206,8 @@ def test_on_this_machine_alone_there_is_no_label(lab: Lab) -> None:
     with covey.Executor(2, priority=3, policy="BATCH") as executor:
         with pytest.raises(JobRejected, match="no machine has the label gpu"):
             executor.with_options(labels="gpu").submit(abs, -1).result()
+        with pytest.raises(JobRejected, match="none can join it"):
+            executor.with_options(machines="lab1", wait=True).submit(abs, -1).result()
         assert executor.with_options(preempt=True, spread=True).submit(abs, -2).result() == 2
 
 

@@ -29,6 +29,12 @@ def test_a_constraint_that_no_machine_meets_is_refused_unless_the_job_waits():
     assert ADMISSION.shape(waits) == waits
 
 
+def test_nobody_waits_for_a_machine_where_none_can_come():
+    alone = Admission(Users, lambda: [("here", ())], may_grow=False)
+    with pytest.raises(JobRejected, match="no machine has the label gpu; there is none — this "):
+        alone.shape(Shape(labels=("gpu",), waits_for_machines=True))
+
+
 def test_what_takes_no_slot_is_not_held_against_the_machines():
     errand = Shape(machines=("gone",), slots=0)
     assert ADMISSION.shape(errand) == errand
