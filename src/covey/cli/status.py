@@ -10,9 +10,10 @@ import click
 from covey.cli.call import Call, command, limit_option
 from covey.cli.duration import duration
 from covey.cli.head import head_of, is_up, not_up
-from covey.cli.output import Column, counted, print_json, print_table, printable, say, size
+from covey.cli.output import Column, counted, note, print_json, print_table, printable, say, size
 from covey.cli.ping import machines_of, milliseconds
 from covey.cli.view import OPEN, ledger_of
+from covey.errors import InventoryError
 from covey.fleet.limit import select
 from covey.settings import Settings
 
@@ -151,7 +152,13 @@ def _strangers(members: set[str]) -> list[dict[str, Any]]:
     """Machines that covey.toml or $COVEY_HOSTS name and that are not in the cluster."""
     from covey.fleet.inventory import read_inventory
 
-    hosts = [host for host in read_inventory().hosts if host.name not in members]
+    try:
+        named = read_inventory().hosts
+    except InventoryError as error:
+        # A slip in a list hides nothing of what is up.
+        note(f"covey: {error}")
+        return []
+    hosts = [host for host in named if host.name not in members]
     if not hosts:
         return []
     from covey.cli.probing import probed

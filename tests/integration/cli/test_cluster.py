@@ -57,6 +57,16 @@ def test_status_shows_each_machine(cluster: CommandLine) -> None:
     assert "as given" in text
 
 
+def test_a_slip_in_a_list_hides_nothing_of_what_is_up(
+    cluster: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cluster.env, "COVEY_HOSTS", "bad;host")
+    ended = cluster("status")
+    assert ended.code == 0
+    assert "COVEY_HOSTS: 'bad;host' is no host name" in ended.err
+    assert "local1" in ended.out
+
+
 def test_ping_has_a_line_per_machine(cluster: CommandLine) -> None:
     ended = cluster("ping")
     assert ended.code == 0
