@@ -66,7 +66,10 @@ class Spawner:
         except OSError as error:
             raise CannotStart(NOT_RUNNABLE, f"{name}: {error.strerror}") from error
         except ValueError as error:
-            raise CannotStart(NOT_RUNNABLE, f"{name}: {error}") from error
+            why = str(error)
+            if any(b"\0" in word for word in argv):
+                why = "no argument can hold a NUL — do items end with NUL? Then give --null (-0)"
+            raise CannotStart(NOT_RUNNABLE, f"{name}: {why}") from error
         finally:
             if source != self._null:
                 os.close(source)

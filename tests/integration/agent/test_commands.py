@@ -104,6 +104,13 @@ async def test_a_directory_that_is_not_there_is_said(rig: Rig) -> None:
     assert "make it on every machine" in said
 
 
+async def test_an_item_with_a_nul_fails_alone_and_says_what_it_may_have_meant(rig: Rig) -> None:
+    done = await rig.run(command("echo"), item("a\0b") + item("c"))
+    assert [report.exit for report in done.reports] == [126, 0]
+    assert "no argument can hold a NUL" in done.reports[0].err.decode()
+    assert "--null" in done.reports[0].err.decode()
+
+
 async def test_an_argument_list_over_the_limit_of_the_kernel_is_a_failure(rig: Rig) -> None:
     done = await rig.run(command("true"), item("x" * 3_000_000))
     assert done.report.exit == 126
