@@ -155,3 +155,25 @@ class Desk:
             for batch in self.all(m.Finished)
             for task, state in zip(batch.ids, batch.states, strict=True)
         }
+
+
+def warm(desk: Desk, took_s: float, claims: int, ids: int = 1000) -> None:
+    """`claims` rounds of claim, grant, end with tasks that take `took_s`."""
+    for _ in range(claims):
+        room = desk.room
+        asked = asked_for(desk)
+        room.now += 0.001
+        desk.grant(*range(ids, ids + asked))
+        ids += asked
+        while room.running:
+            room.end(min(room.running), took_s=took_s)
+
+
+def asked(desk: Desk) -> list[int]:
+    """Tasks that each claim asked for, alone or on a `Finished`."""
+    return [c.room for c in desk.heard if isinstance(c, m.Claim | m.Finished) and c.room]
+
+
+def asked_for(desk: Desk) -> int:
+    """Tasks that the latest claim asks for."""
+    return asked(desk)[-1]
