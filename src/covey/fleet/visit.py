@@ -20,10 +20,12 @@ from covey.fleet.connection import Connection
 from covey.fleet.probe import PROBE_MAX_S, Probe, probing_line, read_probe
 from covey.fleet.probing import PROBE, RECEIVE, further
 from covey.fleet.ssh_command import Done
-from covey.fleet.step import answer_of
+from covey.fleet.step import answer_of, failed
 
 #: A command that has said its last word ends by itself; one that does not is ended.
 END_MAX_S = 5.0
+#: What a machine may say before it answers: start-up files print, some of them for ever.
+SAID_MAX_BYTES = 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 
 
@@ -34,7 +36,7 @@ class Visit:
         """Look at it.
 
         Raises:
-            BootstrapFailed, ConnectFailed: as `fleet.probe.probe`.
+            BootstrapFailed, ConnectFailed: as `fleet.probe.probe`; or it says far too much.
         """
         self._connection = connection
         self._cluster = cluster
@@ -152,6 +154,15 @@ class _Talk:
         """Whether more may come."""
         piece = os.read(fd, _PIECE_BYTES)
         self._said[fd] += piece
+        if len(self._said[fd]) > SAID_MAX_BYTES:
+            self._process.kill()
+            host = self._connection.host
+            raise failed(
+                host,
+                "probe",
+                f"no sensible answer in {SAID_MAX_BYTES // 1024:,} KiB that it said",
+                f"see what its start-up files print: ssh {host.name} true",
+            )
         if not piece:
             self._open.discard(fd)
         return bool(piece)

@@ -63,6 +63,14 @@ def test_what_start_up_files_print_is_no_answer_to_a_visit(site: Site) -> None:
     assert _start(site).state == "started"
 
 
+def test_start_up_files_that_never_end_are_cut_off(site: Site) -> None:
+    for name in (".bashrc", ".profile", ".zshrc"):
+        (site.machine.home / name).write_text("yes welcome\n")
+    with pytest.raises(BootstrapFailed, match="no sensible answer in 1,024 KiB"):
+        _start(site)
+    _nothing_waits(site)
+
+
 def test_a_visit_that_is_broken_off_leaves_nothing_that_runs(site: Site) -> None:
     with Visit(site.connection, CLUSTER) as visit:
         visit.send(site.archive, site.order.agent)
