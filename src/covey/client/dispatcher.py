@@ -176,7 +176,7 @@ class Dispatcher:
     def drain(self) -> None:
         """Take what was submitted."""
         events: list[Event] = []
-        for entry in self._feed.take(lambda: self._loop.call_soon(self.drain)):
+        for entry in self._feed.take(lambda: self.call_soon(self.drain)):
             self._enter(events, *entry)
         for event in events:
             if isinstance(event, Added):

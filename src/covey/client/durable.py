@@ -89,7 +89,7 @@ class DurableDispatcher:
 
     def drain(self) -> None:
         """Take what was submitted."""
-        self._entered += self._feed.take(lambda: self._loop.call_soon(self.drain))
+        self._entered += self._feed.take(lambda: self.call_soon(self.drain))
         self._news.set()
 
     def cancel(self, future: "Future[Any]") -> None:

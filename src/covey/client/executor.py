@@ -52,8 +52,8 @@ class Executor(futures.Executor):
         """Start at once; returns without waiting.
 
         Args:
-            max_workers: tasks at once on this machine; default: the CPUs this process may use. On a
-                cluster its slots count, and this is refused.
+            max_workers: calls at once; default: on this machine the CPUs this process may use, on a
+                cluster all its slots. Not with durable.
             local: this machine, even if a cluster is up.
             cluster: which cluster; default: $COVEY_CLUSTER, else `default`.
             durable: the calls are one job of the head (`job`): it goes on when this program ends or
@@ -76,8 +76,8 @@ class Executor(futures.Executor):
                 not count.
 
         Raises:
-            ValueError: max_workers is not positive, or given for a cluster; no such priority;
-                arguments that exclude each other.
+            ValueError: max_workers is not positive; no such priority; arguments that exclude each
+                other.
             UsageError: no such policy, or a knob that means nothing with it; no such scheduler.
             TypeError: there is no such knob; `on_failover` is no function.
             NotUp: durable, and no cluster is up; or none of the schedulers runs.
@@ -301,7 +301,7 @@ def _place(settings: Settings, max_workers: int | None, *, local: bool, durable:
     """Where an executor works.
 
     Raises:
-        ValueError: max_workers for a cluster.
+        ValueError: max_workers, and durable.
         NotUp: durable, and there is no head.
     """
     is_private = local or not (settings.head or head_is_up(settings.state_dir))
@@ -313,16 +313,17 @@ def _place(settings: Settings, max_workers: int | None, *, local: bool, durable:
             " needs the head of a cluster",
             cluster=settings.cluster,
         )
-    if max_workers is None:
-        slots, source = default_slots()
-    elif is_private:
-        slots, source = operator.index(max_workers), "max_workers"
-    else:
+    if durable and max_workers is not None:
         raise ValueError(
-            f"cluster {settings.cluster} is up and has its own slots: leave max_workers out, or"
-            " give local=True"
+            "a durable Executor goes on without this program, on all slots of the cluster: leave"
+            " max_workers out"
         )
-    return Place(settings, is_private, slots, source, is_durable=durable)
+    slots, source = default_slots()
+    workers = 0 if max_workers is None else operator.index(max_workers)
+    if workers and is_private:
+        slots, source = workers, "max_workers"
+    at_once = 0 if is_private else workers
+    return Place(settings, is_private, slots, source, is_durable=durable, at_once=at_once)
 
 
 def _check_schedulers(

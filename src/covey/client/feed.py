@@ -97,6 +97,8 @@ class Place:
     #: Says what is to become of the calls in flight when one of them dies; None = relaunch.
     on_failover: OnFailover | None = None
     placing: Placing = Placing()
+    #: Calls that may be out at once, however many slots there are; 0 = as many as there are.
+    at_once: int = 0
 
 
 #: What gets the report of a task instead of its future, on the loop: (future, report, state).
@@ -134,19 +136,41 @@ class Feed:
         self.error: CoveyError | None = None
         #: The root process; None = the agents of a cluster run the tasks.
         self.root: PrivateRoot | None = None
+        self._come_again: Callable[[], object] | None = None
+        #: With `Place.at_once`: calls that were taken and have not ended, and an entry for each
+        #: that ended since the last turn.
+        self._out = 0
+        self._back: deque[None] = deque()
 
     def take(self, come_again: Callable[[], object]) -> Iterator[Entry]:
         """What was submitted, as much as one turn of the loop may take; on the loop.
 
         One by one: each call is let go of before the next is taken.
 
-        come_again: has the loop take another turn soon; called at the end, if there is more.
+        come_again: has the loop take another turn soon, from any thread; called at the end, if
+            more may be taken, and when a call ended that others wait for.
         """
         queue = self.queue
         # Before the first is taken: whoever submits from now on wakes the loop again.
         self.is_woken = False
-        for _ in range(min(SUBMIT_MAX, len(queue))):
-            yield queue.popleft()
-        if queue and not self.is_woken:
+        if limit := self.place.at_once:
+            self._come_again = come_again
+            while self._back:
+                self._back.popleft()
+                self._out -= 1
+        for _ in range(min(SUBMIT_MAX, len(queue), limit - self._out if limit else SUBMIT_MAX)):
+            entry = queue.popleft()
+            if limit:
+                self._out += 1
+                entry[0].add_done_callback(self._came_back)
+            yield entry
+        if queue and not (limit and self._out >= limit) and not self.is_woken:
             self.is_woken = True
             come_again()
+
+    def _came_back(self, _: object) -> None:
+        """A call ended; in any thread."""
+        self._back.append(None)
+        if self.queue and self._come_again is not None and not self.is_woken:
+            self.is_woken = True
+            self._come_again()

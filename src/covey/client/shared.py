@@ -53,7 +53,7 @@ class SharedDispatcher:
 
     def drain(self) -> None:
         """Take what was submitted."""
-        self._failover.submit(self._feed.take(lambda: self._loop.call_soon(self.drain)))
+        self._failover.submit(self._feed.take(lambda: self.call_soon(self.drain)))
         self._look_whether_idle()
 
     def cancel(self, future: "Future[Any]") -> None:

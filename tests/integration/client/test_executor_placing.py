@@ -93,6 +93,27 @@ def test_what_no_machine_may_run_is_said_at_once_unless_it_waits(
 
 
 @pytest.mark.timeout(300)
+def test_so_many_workers_are_so_many_calls_at_once(
+    lab: Lab, cluster: ClusterParts, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    with covey.Executor(2) as executor, covey.Executor() as other:
+        held = [executor.submit(gate.hold, n) for n in range(6)]
+        wait_until(lambda: len(gate.starts()) == 2, describe=gate.starts, timeout_s=60)
+        # It is not for want of slots that the others wait.
+        assert other.submit(machine).result(60).startswith("local")
+        assert gate.starts() == ["0", "1"] or gate.starts() == ["1", "0"]
+        # One that waits may be cancelled; one that ends lets another start.
+        assert held[2].cancel()
+        assert held[0].cancel()
+        wait_until(lambda: len(gate.starts()) == 3, describe=gate.starts, timeout_s=60)
+        assert gate.starts()[2] == "3"
+        gate.open()
+        assert [held[n].result(60) for n in (1, 3, 4, 5)] == [1, 3, 4, 5]
+        assert list(executor.map(abs, range(-3000, 0))) == list(range(3000, 0, -1))
+
+
+@pytest.mark.timeout(300)
 def test_a_call_that_is_too_large_for_every_machine_is_told_and_waits(
     lab: Lab, cluster: ClusterParts, caplog: pytest.LogCaptureFixture
 ) -> None:

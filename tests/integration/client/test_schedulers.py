@@ -217,7 +217,7 @@ def test_what_a_killed_client_had_submitted_is_stopped(site: Site, gate: Gate) -
         ({"schedulers": []}, UsageError, "at least one"),
         ({"schedulers": ["s1"], "durable": True}, ValueError, "exclude each other"),
         ({"schedulers": ["s1"], "local": True}, ValueError, "exclude each other"),
-        ({"schedulers": ["s1"], "max_workers": 2}, ValueError, "own slots"),
+        ({"durable": True, "max_workers": 2}, ValueError, "leave max_workers out"),
         ({"on_failover": len}, ValueError, "schedulers="),
         ({"schedulers": ["s1"], "on_failover": "partial"}, TypeError, "must be a function"),
     ],
