@@ -14,6 +14,8 @@ from covey.fleet.host import Host
 
 #: What we pass on of a line that ssh or a machine wrote is cut to this length.
 LINE_MAX = 200
+#: The kind of a trouble that no other try can help before somebody changes that sshd.
+FORWARDING_FORBIDDEN = "forwarding-forbidden"
 #: What may pass with time, so that trying again makes sense (sshd's MaxStartups, a boot).
 PASSING = frozenset({"closed"})
 
@@ -134,7 +136,7 @@ _TABLE: Sequence[tuple[str, str, str, str]] = (
         "raise MaxSessions in its sshd_config",
     ),
     (
-        "forwarding-forbidden",
+        FORWARDING_FORBIDDEN,
         r"forwarding (?:request )?failed|administratively prohibited",
         "its sshd refuses to forward",
         "set AllowTcpForwarding yes and AllowStreamLocalForwarding yes in its sshd_config",

@@ -131,6 +131,7 @@ def states_of(service: SchedulerService, tunnels: TunnelKeeper) -> dict[str, dic
             "incarnation": peer.incarnation,
             "busy": int(service.facts(name).get("busy", 0)),
             "why": tunnels.facts(name).get("tunnel_why", ""),
+            "is_refused": tunnels.is_refused(name),
         }
         for name, peer in service.core.roster.peers.items()
     }

@@ -27,6 +27,7 @@ from covey.errors import BootstrapFailed, ConnectFailed, CoveyError
 from covey.fleet import bootstrap
 from covey.fleet.host import Host
 from covey.fleet.ssh import Connection, Ssh, script, words
+from covey.fleet.ssh_errors import FORWARDING_FORBIDDEN
 from covey.head.reason import explained
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,11 @@ class TunnelKeeper:
         age_s = time.monotonic() - tunnel.since
         return {"tunnel": tunnel.state, "tunnel_since_s": age_s, "tunnel_why": tunnel.why}
 
+    def is_refused(self, name: str) -> bool:
+        """Whether no tunnel can be made to a machine before somebody changes its sshd."""
+        tunnel = self._tunnels.get(name)
+        return tunnel is not None and tunnel.kind == FORWARDING_FORBIDDEN
+
     def close(self) -> None:
         """Look away: connections stay, for the next head."""
         for tunnel in self._tunnels.values():
@@ -171,6 +177,8 @@ class Tunnel:
 
     def kick(self) -> None:
         """Try now."""
+        # What it was refused before says nothing of this time.
+        self.kind = ""
         self._kicked.set()
 
     def end(self) -> None:
@@ -304,7 +312,7 @@ class Tunnel:
         error: ConnectFailed,
     ) -> TunnelRecord:
         """The socket could not be made: is its directory gone, or does sshd forbid sockets?"""
-        if error.data.get("kind") != "forwarding-forbidden":
+        if error.data.get("kind") != FORWARDING_FORBIDDEN:
             raise error
         found = bootstrap.look(connection, self._keeper.cluster, self.name)
         if found.state == "absent":
@@ -322,7 +330,7 @@ class Tunnel:
         try:
             connection.forward_socket(_socket_path(wanted), wanted.port)
         except ConnectFailed as again:
-            if again.data.get("kind") != "forwarding-forbidden":
+            if again.data.get("kind") != FORWARDING_FORBIDDEN:
                 raise
             remote_port = connection.forward_port(wanted.port)
             wanted = replace(wanted, remote_port=remote_port)

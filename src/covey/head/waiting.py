@@ -80,12 +80,23 @@ class HeadWatch:
         """Return when this very agent is in session.
 
         Raises:
-            BootstrapFailed: it is not, within the time; why, as far as the head knows.
+            BootstrapFailed: it is not, within the time, or cannot be; why, as far as the head
+                knows.
         """
         until = time.monotonic() + timeout_s
+        with self._lock:
+            # What was looked up before its tunnel was asked for counts no longer.
+            self._looked_at = -math.inf
         self._waiting.add(name)
         try:
             while not is_ready(known := self.state(name), incarnation):
+                if known.get("is_refused"):
+                    raise BootstrapFailed(
+                        str(known["why"]),
+                        machine=name,
+                        step="ready",
+                        remedy=f"covey doctor {name}",
+                    )
                 if time.monotonic() > until:
                     why = known.get("why") or "the agent runs there, and is not heard of here"
                     raise BootstrapFailed(

@@ -39,6 +39,23 @@ def test_machines_come_up_beside_others_that_cannot(archives: Path) -> None:
         assert room.lab("map", "echo {}", ":::", "a", "b", "c").returncode == 0
 
 
+def test_a_machine_that_forwards_nothing_is_told_at_once_and_comes_up_when_mended(
+    archives: Path,
+) -> None:
+    with room_of(archives, count=2) as room:
+        room.machine("lab2").restart(AllowStreamLocalForwarding="no", AllowTcpForwarding="no")
+        told = room.up("lab1", "lab2", code=1)
+        assert told["lab1"]["state"] == "started"
+        assert told["lab2"]["state"] == "failed"
+        reason = str(told["lab2"])
+        assert "its sshd refuses to forward" in reason
+        assert "AllowTcpForwarding yes" in reason, reason
+        # It was not waited for what cannot come.
+        assert "not ready within" not in reason
+        room.machine("lab2").restart(AllowStreamLocalForwarding="", AllowTcpForwarding="")
+        assert room.up("lab2")["lab2"]["state"] in ("started", "running")
+
+
 def test_again_finds_that_nothing_is_to_be_done_without_any_ssh(archives: Path) -> None:
     with room_of(archives, count=2) as room:
         first = room.up("lab1", "lab2")
