@@ -25,6 +25,7 @@ from covey.client.machine_results import (
     made_directory,
     run_result,
 )
+from covey.client.users import user_of_call
 from covey.errors import AlreadyUp, CommandFailed, FleetError, MachineError, NotUp, UsageError
 from covey.fleet.call_settings import settings_of_call
 from covey.fleet.fields import read_group
@@ -303,7 +304,7 @@ class Cluster:
 
     def _run(self, order: ErrandOrder) -> list[ErrandResult]:
         settings = self._settings()
-        order = replace(order, user=os.environ.get("USER") or str(os.getuid()))
+        order = replace(order, user=user_of_call())
         return apart(lambda: run_to_end(settings, order))
 
     def __enter__(self) -> "Cluster":

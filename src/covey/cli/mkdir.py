@@ -8,14 +8,13 @@ import click
 
 from covey.cli.call import Call, command, limit_option
 from covey.cli.for_call import machines_of_call
+from covey.cli.main import INTERRUPTED
 from covey.cli.output import has_colour, note, print_json, printable, say, text_or_base64
 from covey.cli.run.follow import Interrupted, follow
 from covey.client.directories import MKDIR, Made, made, mkdir_errand
 from covey.client.errands import ErrandOrder, ErrandResult
 from covey.errors import UsageError
 
-#: Ctrl-C.
-_INTERRUPTED = 130
 _BLUE, _PLAIN = "\033[34m", "\033[0m"
 
 
@@ -59,7 +58,7 @@ def mkdir(call: Call, paths: Sequence[str], limit: str, *, parents: bool) -> int
         try:
             follow(settings, order, take, live=False, ends_with_us=True)
         except Interrupted:
-            return _INTERRUPTED
+            return INTERRUPTED
     if call.as_json:
         results.sort(key=lambda result: result.machine)
         rows = [{"name": one.machine, "paths": _values(made(one, wanted))} for one in results]

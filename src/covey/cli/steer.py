@@ -9,6 +9,7 @@ from covey.cli.call import Call, command
 from covey.cli.duration import duration, parse_duration
 from covey.cli.follow import OutputPrinter, follow, live_output
 from covey.cli.head import head_of, not_up
+from covey.cli.main import INTERRUPTED as CTRL_C
 from covey.cli.offer import job_numbers
 from covey.cli.output import counted, note, print_json, say, size
 from covey.cli.select import Selector, matching, parse_selector, parse_target, pick
@@ -29,7 +30,6 @@ from covey.settings import Settings
 
 #: Exit code for more failed items than 100 (GNU parallel's).
 _FAILED_MAX = 101
-_INTERRUPTED = 130
 #: An order to cancel is recorded within a moment; its state is waited for this long at most.
 _RECORDED_MAX_S = 10.0
 #: A private run whose client was killed ends what it runs, with a second of grace, before another
@@ -66,7 +66,7 @@ def _attach(
             row = follow(view, row, printer, live=live, after_seq=after_seq)
     except KeyboardInterrupt:
         note(f"\njob {row.job} goes on: covey attach {row.job}   covey cancel {row.job}")
-        return _INTERRUPTED
+        return CTRL_C
     if call.as_json:
         print_json({"cluster": settings.cluster, **job_value(row)})
     elif has_ended(row):

@@ -153,12 +153,14 @@ class Feed:
         queue = self.queue
         # Before the first is taken: whoever submits from now on wakes the loop again.
         self.is_woken = False
+        room = SUBMIT_MAX
         if limit := self.place.at_once:
             self._come_again = come_again
             while self._back:
                 self._back.popleft()
                 self._out -= 1
-        for _ in range(min(SUBMIT_MAX, len(queue), limit - self._out if limit else SUBMIT_MAX)):
+            room = limit - self._out
+        for _ in range(min(SUBMIT_MAX, len(queue), room)):
             entry = queue.popleft()
             if limit:
                 self._out += 1

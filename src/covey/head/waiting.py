@@ -76,6 +76,10 @@ class HeadWatch:
                 self._states, self._looked_at = answer["machines"], time.monotonic()
             return self._states.get(name, {})
 
+    def _look_anew(self) -> None:
+        with self._lock:
+            self._looked_at = -math.inf
+
     def await_ready(self, name: str, incarnation: str, timeout_s: float = READY_MAX_S) -> None:
         """Return when this very agent is in session.
 
@@ -84,9 +88,8 @@ class HeadWatch:
                 knows.
         """
         until = time.monotonic() + timeout_s
-        with self._lock:
-            # What was looked up before its tunnel was asked for counts no longer.
-            self._looked_at = -math.inf
+        # What was looked up before its tunnel was asked for counts no longer.
+        self._look_anew()
         self._waiting.add(name)
         try:
             while not is_ready(known := self.state(name), incarnation):
@@ -111,9 +114,8 @@ class HeadWatch:
 
     def await_idle(self, name: str) -> None:
         """Return when nothing runs there any more, or it is gone: a silent one may come back."""
-        with self._lock:
-            # What was looked up before the machine was drained counts no longer.
-            self._looked_at = -math.inf
+        # What was looked up before the machine was drained counts no longer.
+        self._look_anew()
         silent_since: float | None = None
         while True:
             known, now = self.state(name), time.monotonic()

@@ -7,8 +7,6 @@ from covey.model.job import HaltPolicy
 
 #: More failed tasks than this all give the exit status 101.
 FAILED_MAX = 100
-#: Ctrl-C.
-INTERRUPTED = 130
 #: What a shell adds to the number of the signal that ended a command.
 SIGNAL_BASE = 128
 

@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from covey.cli.map.ending import INTERRUPTED, Ending, exit_code, halt_line, interrupted_lines
+from covey.cli.main import INTERRUPTED
+from covey.cli.map.ending import Ending, exit_code, halt_line, interrupted_lines
 from covey.cli.map.inputs import Input
 from covey.cli.map.joblog import JoblogWriter
 from covey.cli.map.output import Printer

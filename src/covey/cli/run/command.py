@@ -12,7 +12,7 @@ from covey.cli.call import Call, accept_new_option, command, hosts_file_option, 
 from covey.cli.duration import parse_duration
 from covey.cli.for_call import CallMachines, machines_of_call
 from covey.cli.foreign import ForeignCommand, split_words
-from covey.cli.main import FAILED_CODES
+from covey.cli.main import FAILED_CODES, INTERRUPTED
 from covey.cli.output import counted, has_colour, note, print_json, say, write_bytes
 from covey.cli.run.follow import Interrupted, follow
 from covey.cli.run.last import last_failed, project_of, words_of
@@ -32,8 +32,6 @@ from covey.errors import UsageError
 from covey.settings import Settings
 
 OK = 0
-#: Ctrl-C.
-INTERRUPTED = 130
 #: All succeeded, but what they brought could not be written here: covey itself failed.
 NOT_KEPT = FAILED_CODES["run"]
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
