@@ -56,8 +56,8 @@ test: venv system-packages  ## everything: checks, all tests, the conformance ta
 	$(PYTEST) -n $(JOBS) tests/unit tests/property
 	$(PYTEST) tests/architecture
 	$(PYTEST) -n $(JOBS) tests/simulator
-	$(SECOND_TRY) -n $(JOBS) tests/integration
-	$(SECOND_TRY) -n $(JOBS) tests/conformance
+	$(SECOND_TRY) -n $(JOBS) --dist worksteal tests/integration
+	$(SECOND_TRY) -n $(JOBS) --dist worksteal tests/conformance
 	$(SECOND_TRY) tests/docs
 	@$(MAKE) --no-print-directory wheel-test
 

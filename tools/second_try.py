@@ -7,14 +7,21 @@ printed. More than `SECOND_TRIES_MAX` failures are no chance, and are not tried 
 """
 
 import json
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 #: So many failures of one tier may be owed to the machine, and are tried again.
 SECOND_TRIES_MAX = 3
 #: pytest's exit code for "some tests failed"; any other is a fault of the run itself.
 TESTS_FAILED = 1
+#: One tier takes a quarter of it on two quiet cores. A run that stands still is ended here, where
+#: it can still say what it saw, and not by whoever started it.
+TIER_MAX_S = 3600.0
+#: Then it has so long for its summary.
+SUMMARY_MAX_S = 60.0
 
 
 def _failed(tests: str) -> list[str]:
@@ -25,7 +32,16 @@ def _failed(tests: str) -> list[str]:
 
 
 def _pytest(*arguments: str) -> int:
-    return subprocess.call([sys.executable, "-m", "pytest", "-q", *arguments])
+    with subprocess.Popen([sys.executable, "-m", "pytest", "-q", *arguments]) as run:
+        try:
+            return run.wait(TIER_MAX_S)
+        except subprocess.TimeoutExpired:
+            print(f"not done in {TIER_MAX_S:g} s: ended", flush=True)
+            run.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(SUMMARY_MAX_S)
+            run.kill()
+            return run.wait() or TESTS_FAILED
 
 
 def main(arguments: list[str]) -> int:
