@@ -64,7 +64,7 @@ def test_a_late_bound_task_goes_to_whichever_machine_is_free_first(covey: Comman
     lines = ['"covey sparrow trace 1"', '{"at_s": 0, "durations_s": [6.0, 6.0]}']
     lines += [f'{{"at_s": {0.5 + 0.1 * n:.1f}, "durations_s": [0.01]}}' for n in range(8)]
     draw.write_text("\n".join(lines) + "\n")
-    words = ("1", "1", "1", "--machines", "3", "--trace", str(draw), "--probe-ratio", "3")
+    words = ("--machines", "3", "--trace", str(draw), "--probe-ratio", "3")
     late = sparrow(covey, "BATCH+LATE_BINDING", *words)
     assert late["jobs"] == 9
     assert late["p50_s"] < 3.0
@@ -82,7 +82,7 @@ def test_reservations_that_are_left_over_are_taken_back_unless_it_is_forbidden(
     lines += [f'{{"at_s": {0.5 + 0.1 * n:.1f}, "durations_s": [0.01]}}' for n in range(6)]
     lines += ['{"at_s": 7.0, "durations_s": [0.01]}']
     draw.write_text("\n".join(lines) + "\n")
-    words = ("BATCH+LATE_BINDING", "1", "1", "1", "--machines", "3", "--trace", str(draw))
+    words = ("BATCH+LATE_BINDING", "--machines", "3", "--trace", str(draw))
     words = (*words, "--probe-ratio", "3")
     kept = sparrow(covey, *words, "--no-cancellation")["messages"]
     taken_back = sparrow(covey, *words, "--cancellation")["messages"]
@@ -95,7 +95,7 @@ def test_an_urgent_user_does_not_wait_for_the_others(covey: CommandLine):
     low = json.dumps({"at_s": 0, "durations_s": [0.3] * 48, "user": "low"})
     high = '{"at_s": 0.4, "durations_s": [0.1], "user": "high", "priority": 1}'
     draw.write_text(f'"covey sparrow trace 1"\n{low}\n{high}\n')
-    words = ("1", "1", "1", "--machines", "2", "--trace", str(draw))
+    words = ("--machines", "2", "--trace", str(draw))
     users = sparrow(covey, "BATCH+LATE_BINDING", *words)["users"]
     # Two dozen rounds of the low one stand there; the high one waits for one task at most.
     assert users["high"]["p50_s"] < users["low"]["p50_s"] / 2
@@ -112,11 +112,16 @@ def test_the_words_of_the_replication_print_what_it_never_measured(covey: Comman
 
 @pytest.mark.row(14)
 def test_a_draw_is_saved_and_run_again(covey: CommandLine):
-    words = ("BATCH", "3", "2", "0.03", "0.02", "--machines", "2", "--load", "0.5")
-    first = sparrow(covey, *words, "--seed", "5", "--save-trace", "draw")
-    second = sparrow(covey, *words, "--trace", "draw", "--users", "other:1:0")
+    words = ("3", "2", "0.03", "0.02", "--load", "0.5", "--seed", "5", "--users", "a:2:0,b:1:1")
+    first = sparrow(covey, "BATCH", *words, "--machines", "2", "--save-trace", "draw")
+    second = sparrow(covey, "BATCH", "--machines", "2", "--trace", "draw")
     assert second["ideal_p99_s"] == first["ideal_p99_s"]
+    assert set(second["users"]) == set(first["users"])
     assert len((covey.directory / "draw").read_text().splitlines()) == 4
+    # The file says it all: nothing that is said beside it is passed over in silence.
+    done = covey("sparrow", "BATCH", *words, "--machines", "2", "--trace", "draw")
+    told = "JOBS, TASKS, DURATION, SPREAD, --seed, --load, --users: --trace draw says already"
+    assert (done.code, told in done.err) == (2, True), done.err
 
 
 @pytest.mark.row(16)

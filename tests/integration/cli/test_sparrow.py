@@ -64,7 +64,9 @@ def test_one_machine_is_enough_for_every_policy_and_many_probes(covey: CommandLi
     assert "more than the 1 machine" in done.err
 
 
-def test_users_schedulers_arrivals_and_work_can_be_chosen(covey: CommandLine) -> None:
+def test_users_schedulers_arrivals_and_work_can_be_chosen(
+    covey: CommandLine, tmp_path: Path
+) -> None:
     words = ("--load", "0.5", "--users", "a:2:1,b:1:0", "--schedulers", "2", "--work", "cpu")
     done = covey("sparrow", "RANDOM", "8", "2", "0.01", "--machines", "2", *words, "--json")
     assert done.code == 0, done.err
@@ -75,9 +77,17 @@ def test_users_schedulers_arrivals_and_work_can_be_chosen(covey: CommandLine) ->
     turn = covey(
         *("sparrow", "BATCH", "2", "2", "0.01", "--machines", "2", "--arrival", "sequence"),
         *("--work", "memory", "--multi-get", "--no-cancellation", "--json"),
+        *("--save-trace", str(tmp_path / "draw")),
     )
     assert turn.code == 0, turn.err
-    assert json.loads(turn.out)["multi_get"] is True
+    first = json.loads(turn.out)
+    assert first["multi_get"] is True
+    # In turn as well, out of the file.
+    again = covey(
+        *("sparrow", "BATCH", "--machines", "2", "--trace", str(tmp_path / "draw"), "--json")
+    )
+    value = checked("sparrow", again.out)
+    assert (value["ideal_p99_s"], value["seed"]) == (first["ideal_p99_s"], None)
 
 
 def test_people_get_a_table_and_a_histogram(covey: CommandLine) -> None:
@@ -95,7 +105,8 @@ def test_people_get_a_table_and_a_histogram(covey: CommandLine) -> None:
         ("RANDOM 1 0 1", "TASKS is 0"),
         ("RANDOM -1 1 1", "JOBS is -1"),
         ("RANDOM 1 1 1 2", "SPREAD is 2"),
-        ("RANDOM 1 1 1 --trace /nowhere", "No such file"),
+        ("RANDOM --trace /nowhere", "No such file"),
+        ("RANDOM 1 1 1 --trace draw", "JOBS, TASKS, DURATION: --trace draw says already"),
         ("RANDOM 1 1", "DURATION"),
     ],
 )

@@ -31,6 +31,23 @@ def test_a_draw_that_was_written_needs_a_method_only():
     assert (order.policies, str(order.trace_in)) == (("BATCH",), "draw")
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("5", "JOBS"),
+        ("1 1 1 0", "JOBS, TASKS, DURATION, SPREAD"),
+        ("--load 0.5", "--load"),
+        ("--users a:1:0", "--users"),
+        ("--arrival together", "--arrival"),
+        ("--seed 0", "--seed"),
+        ("--duration 5s --seed 1", "--seed, --duration"),
+    ],
+)
+def test_what_a_written_draw_says_cannot_be_said_beside_it(words: str, named: str):
+    with pytest.raises(UsageError, match=f"^{named}: --trace draw says already"):
+        ordered("BATCH", *words.split(), "--trace", "draw")
+
+
 def test_a_load_means_poisson_and_slots_mean_machines_of_its_own():
     order = ordered("random", "10", "10", "0.1", "0.05", "--load", "0.8", "--slots", "2")
     assert (order.ask.arrival, order.ask.load) == ("poisson", 0.8)

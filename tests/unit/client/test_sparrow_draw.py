@@ -87,7 +87,12 @@ def test_what_makes_no_sense_is_a_sentence(changes: dict[str, object], says: str
 
 def test_a_draw_is_written_and_read_back():
     jobs = draw(replace(ASK, users=users_of("a:2:0,b:1:1")), 4)
-    assert from_lines(to_lines(jobs), "f") == jobs
+    assert from_lines(to_lines(jobs), "f") == (jobs, False)
+
+
+def test_a_draw_whose_jobs_wait_for_each_other_is_read_back_as_one():
+    jobs = draw(replace(ASK, arrival="sequence"), 4)
+    assert from_lines(to_lines(jobs, in_turn=True), "f") == (jobs, True)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,8 @@ def test_a_draw_is_written_and_read_back():
         ('"covey sparrow trace 1"\n{"at_s": 0, "durations_s": [-1]}\n', "line 2"),
         ('"covey sparrow trace 1"\n{"at_s": NaN, "durations_s": [1]}\n', "line 2"),
         ('"covey sparrow trace 1"\nno json\n', "line 2"),
+        ('"covey sparrow trace 1"\n{"at_s": 0, "durations_s": [1], "weight": 0}\n', "weight"),
+        ('"covey sparrow trace 1"\n{"at_s": 0, "durations_s": [1], "priority": 1001}\n', "1000"),
     ],
 )
 def test_a_file_that_is_no_trace_is_told_with_its_line(text: str, says: str):

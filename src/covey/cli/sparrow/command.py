@@ -41,13 +41,13 @@ covey sparrow BATCH+LATE_BINDING 500 10 0.1 --users high:1:1:0.25,low:1:0:1.75
 @click.argument("jobs", type=_WHOLE, required=False, metavar="JOBS")
 @click.argument("tasks", type=_WHOLE, required=False, metavar="TASKS")
 @click.argument("duration", type=_REAL, required=False, metavar="DURATION")
-@click.argument("spread", type=_REAL, default=0.0)
+@click.argument("spread", type=_REAL, required=False, metavar="[SPREAD]")
 @click.option(
     "--machines", type=_WHOLE, metavar="N", help="So many virtual machines of its own (default 10)."
 )
 @click.option("--slots", type=_WHOLE, metavar="N", help="Slots of each of them (default 1).")
 @click.option("--work", type=click.Choice(WORKS), default="sleep", help="What a task does.")
-@click.option("--seed", type=_WHOLE, default=0, metavar="N", help="Of the draw (default 0).")
+@click.option("--seed", type=_WHOLE, metavar="N", help="Of the draw (default 0).")
 @click.option("--arrival", type=click.Choice(ARRIVALS), help="How jobs arrive; see above.")
 @click.option("--load", type=_REAL, metavar="PART", help="Of all slots, e.g. 0.8; means poisson.")
 @click.option("--warmup", metavar="TIME", help="Jobs of the first so long are not counted.")
@@ -105,6 +105,7 @@ def order_of(words: dict[str, Any]) -> Order:
         UsageError: something makes no sense.
     """
     method = policy_named(words["method"])
+    _check_trace(words)
     users = (User(),) if words["users"] is None else users_of(words["users"])
     has_load = words["load"] is not None or any(user.load is not None for user in users)
     arrival: Arrival = words["arrival"] or ("poisson" if has_load else "together")
@@ -113,8 +114,8 @@ def order_of(words: dict[str, Any]) -> Order:
         raise UsageError(f"--load and --duration are for --arrival poisson, not {arrival}")
     ask = Ask(
         *_size(words),
-        words["spread"],
-        words["seed"],
+        words["spread"] or 0.0,
+        words["seed"] or 0,
         arrival,
         0.8 if words["load"] is None else words["load"],
         users,
@@ -153,6 +154,29 @@ def order_of(words: dict[str, Any]) -> Order:
         phases_out=words["phases"],
         is_compared=words["compare"],
     )
+
+
+#: What a written draw says: the parameter, and its name on the command line.
+_DRAWN = {
+    **{name: name.upper() for name in ("jobs", "tasks", "duration", "spread")},
+    **{name: f"--{name}" for name in ("seed", "arrival", "load", "users")},
+    "until": "--duration",
+}
+
+
+def _check_trace(words: dict[str, Any]) -> None:
+    """Refuse beside --trace what the trace says.
+
+    Raises:
+        UsageError: something of it is given.
+    """
+    given = [word for name, word in _DRAWN.items() if words[name] is not None]
+    if words["trace"] is not None and given:
+        it = "it" if len(given) == 1 else "them"
+        raise UsageError(
+            f"{', '.join(given)}: --trace {words['trace']} says already when which user's jobs"
+            f" arrive, and how long their tasks take; leave {it} out"
+        )
 
 
 def _size(words: dict[str, Any]) -> tuple[int, int, float]:

@@ -32,8 +32,3 @@ class Order:
     plot: Path | None
     phases_out: Path | None
     is_compared: bool
-
-    @property
-    def in_turn(self) -> bool:
-        """Each job arrives when the one before has ended."""
-        return self.ask.arrival == "sequence" and self.trace_in is None

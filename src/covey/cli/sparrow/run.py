@@ -39,20 +39,25 @@ def run(call: Call, order: Order) -> None:
     run_loop(_live(call, order, settings, saved))
 
 
-async def _live(call: Call, order: Order, settings: Settings, saved: list[DrawnJob] | None) -> None:
+async def _live(
+    call: Call, order: Order, settings: Settings, saved: tuple[list[DrawnJob], bool] | None
+) -> None:
     names = order.scheduler_names
     if names and not head_is_up(settings.state_dir):
         raise not_up(settings)
     machines = _machines(order, settings)
     named = NamedSchedulers(settings, names, note) if names else None
     async with Sparrow(machines, named or order.schedulers) as sparrow:
-        jobs = saved if saved is not None else draw(order.ask, sparrow.slots)
+        jobs, in_turn = saved or (
+            draw(order.ask, sparrow.slots),
+            order.ask.arrival == "sequence",
+        )
         if named is not None:
             named.check_users(job.user for job in jobs)
-        if not any(job.at_s >= jobs[0].at_s + order.warmup_s for job in jobs) and not order.in_turn:
+        if not any(job.at_s >= jobs[0].at_s + order.warmup_s for job in jobs) and not in_turn:
             raise _all_in_warmup(order)
         if order.trace_out is not None:
-            order.trace_out.write_text(to_lines(jobs))
+            order.trace_out.write_text(to_lines(jobs, in_turn=in_turn))
         if not call.as_json:
             say(f"{_where(machines, sparrow, order)}, {_what(jobs, order)}")
         if order.probe_ratio > sparrow.agents and named is None:
@@ -61,7 +66,8 @@ async def _live(call: Call, order: Order, settings: Settings, saved: list[DrawnJ
                 f" {counted(sparrow.agents, 'machine')}: some get several per task"
             )
         await sparrow.warm_up(order.work)
-        runs = await _runs(sparrow, jobs, order, is_noted=order.is_compared and not call.as_json)
+        is_noted = order.is_compared and not call.as_json
+        runs = await _runs(sparrow, jobs, order, in_turn=in_turn, is_noted=is_noted)
         agents, slots = sparrow.agents, sparrow.slots
     found = [figures(ran, slots, warmup_s=order.warmup_s) for ran in runs]
     if not found[0].jobs:
@@ -82,7 +88,7 @@ def _all_in_warmup(order: Order) -> UsageError:
 
 
 async def _runs(
-    sparrow: Sparrow, jobs: list[DrawnJob], order: Order, *, is_noted: bool
+    sparrow: Sparrow, jobs: list[DrawnJob], order: Order, *, in_turn: bool, is_noted: bool
 ) -> list[Ran]:
     runs: list[Ran] = []
     for policy in order.policies:
@@ -92,7 +98,7 @@ async def _runs(
             order.has_cancellation,
             order.is_multi_get,
             order.work,
-            in_turn=order.in_turn,
+            in_turn=in_turn,
         )
         runs.append(await sparrow.run(jobs, way))
         if is_noted:
@@ -116,7 +122,7 @@ def _machines(order: Order, settings: Settings) -> Machines:
     return VirtualMachines(settings, order.machines or MACHINES_DEFAULT, order.slots)
 
 
-def _read(path: Path) -> list[DrawnJob]:
+def _read(path: Path) -> tuple[list[DrawnJob], bool]:
     try:
         text = path.read_text()
     except UnicodeDecodeError:
@@ -152,8 +158,9 @@ def _value(order: Order, found: list[Figures], agents: int, slots: int) -> dict[
         "slots": slots,
         "schedulers": order.schedulers,
         "scheduler_names": list(order.scheduler_names),
-        "seed": order.ask.seed,
-        "arrival": order.ask.arrival,
+        # A draw out of a file has its own.
+        "seed": order.ask.seed if order.trace_in is None else None,
+        "arrival": order.ask.arrival if order.trace_in is None else None,
         "load": order.ask.load if order.ask.arrival == "poisson" else None,
         "probe_ratio": order.probe_ratio or "auto",
         "multi_get": order.is_multi_get,

@@ -23,8 +23,9 @@ ARRIVALS: tuple[Arrival, ...] = ("together", "sequence", "poisson")
 TASKS_MAX = 2_000_000
 #: Longest task.
 TASK_MAX_S = 86_400.0
-#: First line of a saved draw.
+#: First line of a saved draw; and of one whose jobs arrive each when the one before has ended.
 _HEAD = "covey sparrow trace 1"
+_HEAD_IN_TURN = "covey sparrow trace 1, in turn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +177,9 @@ def ideal_responses(jobs: Sequence[DrawnJob], slots: int, *, in_turn: bool = Fal
 # ------------------------------------------------------------ --save-trace, --trace, --users
 
 
-def to_lines(jobs: Sequence[DrawnJob]) -> str:
+def to_lines(jobs: Sequence[DrawnJob], *, in_turn: bool = False) -> str:
     """A draw as text: a line of JSON per job."""
-    lines = [json.dumps(_HEAD)]
+    lines = [json.dumps(_HEAD_IN_TURN if in_turn else _HEAD)]
     for job in jobs:
         user = job.user
         plain: dict[str, Any] = {"at_s": job.at_s, "durations_s": list(job.durations_s)}
@@ -188,14 +189,18 @@ def to_lines(jobs: Sequence[DrawnJob]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def from_lines(text: str, name: str) -> list[DrawnJob]:
+def from_lines(text: str, name: str) -> tuple[list[DrawnJob], bool]:
     """The draw that `to_lines` wrote; name: of the file, for the error.
+
+    Returns:
+        Its jobs, and whether each arrives when the one before has ended.
 
     Raises:
         UsageError: it is none.
     """
     head, _, rest = text.partition("\n")
-    if head.strip() != json.dumps(_HEAD):
+    in_turn = head.strip() == json.dumps(_HEAD_IN_TURN)
+    if not in_turn and head.strip() != json.dumps(_HEAD):
         raise UsageError(f"{name} is no trace: covey sparrow --save-trace writes them")
     jobs: list[DrawnJob] = []
     for number, line in enumerate(rest.splitlines(), 2):
@@ -205,7 +210,7 @@ def from_lines(text: str, name: str) -> list[DrawnJob]:
             raise UsageError(f"{name}, line {number} is no job: {error}") from None
     if not jobs:
         raise UsageError(f"{name} has no jobs")
-    return sorted(jobs, key=lambda job: job.at_s)
+    return sorted(jobs, key=lambda job: job.at_s), in_turn
 
 
 def _job_of(plain: dict[str, Any]) -> DrawnJob:
@@ -216,6 +221,10 @@ def _job_of(plain: dict[str, Any]) -> DrawnJob:
     if not 0 <= at_s < math.inf:
         raise ValueError("at_s must be a number of seconds")
     weight, priority = float(plain.get("weight", 1.0)), int(plain.get("priority", 0))
+    if not 0 < weight < math.inf:
+        raise ValueError("weight must be a number over 0")
+    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
+        raise ValueError(f"priority must be from {PRIORITY_MIN} to {PRIORITY_MAX}")
     return DrawnJob(at_s, durations, User(str(plain.get("user", "")), weight, priority))
 
 
