@@ -28,6 +28,8 @@ WITHOUT_BUS_MAX_S = 24 * 3600.0
 
 #: Options of the Python that runs a verb: what is installed there is not looked for.
 VERB_OPTIONS = ("-S", "-P")
+#: The agent's log, in its directory.
+LOG = "agent.log"
 #: What `command` answers when it has nothing to run.
 ARCHIVE_GONE = "the archive that its agent runs from is gone"
 
@@ -88,6 +90,8 @@ class Answer:
     is_persistent: bool = False
     #: What the user should know: where something is because the home is on a network, …
     notes: tuple[str, ...] = ()
+    #: Of an `absent` one: the last line of its log.
+    said: str = ""
     #: Of `held`: what tasks wrote there; of `erase`: what was removed of it.
     held: tuple[Held, ...] = ()
     #: What could not be done, as a sentence ("" = all was), and what to do about it.

@@ -27,6 +27,7 @@ from covey.agent.detached import Detached
 from covey.agent.here import this_computer
 from covey.agent.machine import (
     ARCHIVE_GONE,
+    LOG,
     VERB_OPTIONS,
     Answer,
     MachineOrder,
@@ -53,7 +54,6 @@ LOOK_EVERY_S = 0.05
 ARCHIVE_KEPT_S = 24 * 3600.0
 
 _LINGER = Path("/var/lib/systemd/linger")
-_LOG = "agent.log"
 
 
 def main() -> int:
@@ -99,7 +99,7 @@ def look(cluster: str, agent: str) -> Answer:
     """Whether the agent runs, and where."""
     found = record.read(cache_of(cluster) / agent / record.NAME)
     if found is None or not found.is_alive:
-        return Answer("absent", agent=agent)
+        return Answer("absent", agent=agent, said=_last_word(cache_of(cluster) / agent))
     return _answer("running", found)
 
 
@@ -158,7 +158,7 @@ def _forked(cluster: str = "", agent: str = "") -> Detached | None:
     directory = cache_of(cluster) / agent
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return detached.fork(directory / _LOG)
+        return detached.fork(directory / LOG)
     except OSError:
         # What is wrong there is said by whoever wants to write next.
         return None
@@ -259,7 +259,7 @@ def _spawn(
     told = _start_order(order, directory, incarnation, space)
     if waiting is None or not is_forked:
         argv = [python, "-P", str(archive), "--agent"]
-        waiting = detached.spawn(argv, directory / _LOG, incarnation)
+        waiting = detached.spawn(argv, directory / LOG, incarnation)
     written = _record(order, told, waiting.pid, archive.name)
     record.write(directory / record.NAME, written)
     waiting.order(order_to_line(told), space.lock_fd)
@@ -288,7 +288,7 @@ def _start_order(
         may_wait=True,
         without_bus_s=0.0 if order.is_persistent else order.without_bus_s,
         record=str(directory / record.NAME),
-        log=str(directory / _LOG),
+        log=str(directory / LOG),
     )
 
 
@@ -318,5 +318,13 @@ def _await_ready(agent: Detached, written: AgentRecord, directory: Path) -> None
             return
     agent.kill()
     leaving.end(written)
-    said = packages.last_line((directory / _LOG).read_bytes()) or "its log is empty"
-    raise BootstrapFailed(f"the agent did not start: {said}")
+    said = _last_word(directory) or "it said nothing"
+    raise BootstrapFailed(f"the agent did not start: {said} (its log there: {directory / LOG})")
+
+
+def _last_word(directory: Path) -> str:
+    """The last line of the agent's log."""
+    try:
+        return packages.last_line((directory / LOG).read_bytes())
+    except OSError:
+        return ""

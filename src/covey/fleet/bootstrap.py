@@ -9,6 +9,7 @@ import shlex
 from covey.agent.machine import (
     ANSWER_MARK,
     ARCHIVE_GONE,
+    LOG,
     VERB_OPTIONS,
     Answer,
     MachineOrder,
@@ -104,6 +105,25 @@ def look(connection: Connection, cluster: str, agent: str) -> Answer:
         ConnectFailed: as `Connection.run`.
     """
     return _verb(connection, cluster, agent, "look")
+
+
+def check_runs(connection: Connection, cluster: str, agent: str, pid: int) -> None:
+    """Return when a process that was started there as an agent has not ended.
+
+    Raises:
+        BootstrapFailed: it has; with what it said last.
+        ConnectFailed: as `Connection.run`.
+    """
+    # Far cheaper than a verb; where it cannot be said so, the verb can.
+    line = f"grep -qs '^State:.[^ZX]' /proc/{pid}/status"
+    if connection.run(f"exec sh -c {shlex.quote(line)}", timeout_s=STOP_MAX_S).code == 0:
+        return
+    found = look(connection, cluster, agent)
+    if found.state != "absent":
+        return
+    said, path = found.said or "it said nothing", f"~/.cache/covey/{cluster}/{agent}/{LOG}"
+    reason = f"the agent ended as soon as it was started: {said} (its log there: {path})"
+    raise failed(connection.host, "start", reason, f"covey doctor {connection.host.name}")
 
 
 def purge(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from covey.agent.machine import Answer, MachineOrder
 from covey.bus.config import AGENT_PREFIX
 from covey.client.cluster import ClusterFiles, Machine, RemoteRecord, Trace
-from covey.errors import ConnectFailed
+from covey.errors import BootstrapFailed, ConnectFailed
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive
 from covey.fleet.contact import log_in
@@ -136,7 +136,9 @@ class Landing:
             state = "replaced"
         self._landed(machine, found, answer)
         head.ask("tunnel", machine=machine.name)
-        head.await_ready(machine.name, answer.incarnation)
+        head.await_ready(
+            machine.name, answer.incarnation, lambda: self._check_runs(connection, machine, answer)
+        )
         notes = answer.notes
         if state == "running":
             notes += self._kept(machine, answer.slots)
@@ -190,6 +192,18 @@ class Landing:
         bootstrap.stop(connection, self.settings.cluster, name)
         # Otherwise the head would wait for it: a link over a network may just be broken.
         self.head.result().ask("stopped", machine=name)
+
+    def _check_runs(self, connection: Connection, machine: Machine, answer: Answer) -> None:
+        try:
+            bootstrap.check_runs(connection, self.settings.cluster, machine.name, answer.pid)
+        except BootstrapFailed:
+            with self.lock:
+                # A new one is no part of the cluster, then.
+                self.landed.pop(machine.name, None)
+            raise
+        except ConnectFailed:
+            # The head knows why, or makes another connection.
+            return
 
     def _kept(self, machine: Machine, slots: int) -> tuple[str, ...]:
         """What is not as the user may expect of an agent that runs on."""

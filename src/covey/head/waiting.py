@@ -4,7 +4,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from covey.client.client import HeadLink
@@ -18,6 +18,9 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.03
 #: An agent that was started and is not heard of by then is told as a failure.
 READY_MAX_S = 30.0
+#: An agent that is not heard of so soon after its start may have ended: it is looked, first after
+#: this and then with doubling pauses.
+CHECK_AFTER_S = 1.0
 #: A machine that fell silent may still run what it has, and is waited for as long as this.
 SILENT_MAX_S = 30.0
 
@@ -80,14 +83,20 @@ class HeadWatch:
         with self._lock:
             self._looked_at = -math.inf
 
-    def await_ready(self, name: str, incarnation: str, timeout_s: float = READY_MAX_S) -> None:
+    def await_ready(
+        self, name: str, incarnation: str, check: Callable[[], None], timeout_s: float = READY_MAX_S
+    ) -> None:
         """Return when this very agent is in session.
+
+        check: raises where it is known that it never will be.
 
         Raises:
             BootstrapFailed: it is not, within the time, or cannot be; why, as far as the head
                 knows.
         """
-        until = time.monotonic() + timeout_s
+        began = time.monotonic()
+        until, pause_s = began + timeout_s, CHECK_AFTER_S
+        check_at = began + pause_s
         # What was looked up before its tunnel was asked for counts no longer.
         self._look_anew()
         self._waiting.add(name)
@@ -100,6 +109,10 @@ class HeadWatch:
                         step="ready",
                         remedy=f"covey doctor {name}",
                     )
+                if time.monotonic() > check_at:
+                    check()
+                    pause_s *= 2
+                    check_at = time.monotonic() + pause_s
                 if time.monotonic() > until:
                     why = known.get("why") or "the agent runs there, and is not heard of here"
                     raise BootstrapFailed(
