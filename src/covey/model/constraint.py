@@ -46,6 +46,26 @@ def unmet(terms: Shape, machines: Iterable[tuple[str, Collection[str]]]) -> str:
     return f"no machine of {_listed(rest)} {' and '.join(parts)}"
 
 
+def unknown(terms: Shape, machines: Iterable[tuple[str, Collection[str]]]) -> str:
+    """Which name that the shape says is no machine, or label, of these (name, labels); "" = none.
+
+    Other machines may meet the shape: who misspelt a name does not see it from that.
+    """
+    known = [(name, tuple(labels)) for name, labels in machines]
+    names = [name for name, _ in known]
+    every = sorted({label for _, labels in known for label in labels})
+    for word in terms.machines:
+        if word not in names:
+            return f"there is no machine {word}{_near(word, names)}"
+    for word in terms.avoid:
+        label = word.removeprefix("@")
+        if word != label and label not in every:
+            return f"to avoid: no machine has the label {label}{_near(label, every)}"
+        if word == label and word not in names:
+            return f"to avoid: there is no machine {word}{_near(word, names)}"
+    return ""
+
+
 def _means(word: str, name: str, labels: Collection[str]) -> bool:
     return word[1:] in labels if word.startswith("@") else word == name
 

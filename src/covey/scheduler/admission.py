@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from covey.errors import JobRejected
-from covey.model.constraint import unmet
+from covey.model.constraint import unknown, unmet
 from covey.model.job import JobSpec, Shape
 from covey.model.policy import DEFAULT_PROBE_RATIO
 from covey.model.users import Users
@@ -56,7 +56,7 @@ class Admission:
     def _admitted(self, terms: Shape, users: Users, machines: Machines) -> Shape:
         # What takes no slot looks after a machine: it has its own answer for one that is gone.
         waits = not terms.slots or (terms.waits_for_machines and self.may_grow)
-        if not waits and (why := unmet(terms, machines)):
+        if not waits and (why := unmet(terms, machines) or unknown(terms, machines)):
             advice = "to wait for one: --wait (wait=True)" if self.may_grow else _ALONE
             raise JobRejected(f"{why} — {advice}", reason="constraint")
         priority = users.priority(terms.user, terms.priority)

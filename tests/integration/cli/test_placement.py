@@ -93,6 +93,11 @@ def test_what_no_machine_may_run_is_said_at_once_and_waits_only_when_told(lab: L
             assert done.stderr.count("\n") == 1
             assert "no machine" in done.stderr
             assert "--wait" in done.stderr
+        # What is misspelt would else run where it must not.
+        done = lab("map", "--avoid", "locl2", "true", ":::", "a")
+        assert done.returncode == 255
+        told = "covey: to avoid: there is no machine locl2: did you mean local2? — "
+        assert done.stderr.startswith(told), done.stderr
         assert lab.json("jobs")["jobs"] == []
         job = lab.map("--wait", "--label", "tpu", "echo $COVEY_MACHINE", ":::", "a", "b")
         wait_until(lambda: "waits: no machine has the label tpu" in job.err, timeout_s=60)

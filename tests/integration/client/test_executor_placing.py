@@ -82,6 +82,13 @@ def test_what_no_machine_may_run_is_said_at_once_unless_it_waits(
                 future.result()
         with pytest.raises(JobRejected, match="there is no machine lab9"):
             list(executor.with_options(machines="lab9").map(machine, range(3)))
+        misspelt = (
+            executor.with_options(avoid="lcal1"),
+            executor.with_options(machines=["local2", "lcal1"]),
+        )
+        for view in misspelt:
+            with pytest.raises(JobRejected, match="no machine lcal1: did you mean local1"):
+                view.submit(machine).result()
         waiting = tpu.with_options(wait=True).submit(machine)
         # What is refused or waits holds nobody else up.
         assert executor.submit(machine).result().startswith("local")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from covey.model.constraint import fits, unmet
+from covey.model.constraint import fits, unknown, unmet
 from covey.model.job import Shape
 
 MACHINES = (("lab1", ("gpu", "big")), ("lab2", ("gpu",)), ("pi", ()))
@@ -57,3 +57,22 @@ def test_a_shape_that_no_machine_meets_says_what_is_missing(shape: Shape, said: 
 def test_without_any_machine_nothing_is_met():
     for shape in (Shape(), Shape(labels=("gpu",)), Shape(avoid=("lab1",))):
         assert unmet(shape, []) == "the cluster has no machines: add some with covey up HOST…"
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (Shape(labels=("gpu",), machines=("pi", "lab2"), avoid=("lab1", "@big")), ""),
+        (Shape(machines=("pi", "lab3")), "there is no machine lab3: did you mean lab2?"),
+        (Shape(avoid=("lab3",)), "to avoid: there is no machine lab3: did you mean lab2?"),
+        (Shape(avoid=("x",)), "to avoid: there is no machine x; there is lab1, lab2, pi"),
+        (Shape(avoid=("gpu",)), "to avoid: there is no machine gpu; there is lab1, lab2, pi"),
+        (Shape(avoid=("@gpus",)), "to avoid: no machine has the label gpus: did you mean gpu?"),
+        (Shape(avoid=("@pi",)), "to avoid: no machine has the label pi; there is big, gpu"),
+    ],
+)
+def test_a_name_that_nothing_has_is_told_though_other_machines_meet_the_shape(
+    shape: Shape, said: str
+):
+    assert unmet(shape, MACHINES) == ""
+    assert unknown(shape, MACHINES) == said

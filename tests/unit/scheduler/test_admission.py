@@ -29,6 +29,16 @@ def test_a_constraint_that_no_machine_meets_is_refused_unless_the_job_waits():
     assert ADMISSION.shape(waits) == waits
 
 
+@pytest.mark.parametrize("words", [{"avoid": ("lab3",)}, {"machines": ("lab1", "lab3")}])
+def test_a_machine_that_is_not_there_is_refused_unless_it_may_come(words: dict[str, Any]):
+    with pytest.raises(
+        JobRejected, match=r"there is no machine lab3: did you mean lab2\?.* --wait"
+    ):
+        ADMISSION.shape(Shape(**words))
+    waits = Shape(**words, waits_for_machines=True)
+    assert ADMISSION.shape(waits) == waits
+
+
 def test_nobody_waits_for_a_machine_where_none_can_come():
     alone = Admission(Users, lambda: [("here", ())], may_grow=False)
     with pytest.raises(JobRejected, match="no machine has the label gpu; there is none — this "):
