@@ -1,5 +1,6 @@
 """covey.Cluster: machines from a program, with a typed result for each."""
 
+import math
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -190,7 +191,9 @@ class Cluster:
         Raises:
             FleetError: it did not succeed on some machines; `.results` has all.
             NotUp: there is no cluster.
+            ValueError: timeout_s is negative, or no number.
         """
+        _check_timeout(timeout_s)
         errand, text = _errand(command, script, project, env)
         order = ErrandOrder(
             errand, _several(machines), timeout_s=timeout_s, command=os.fsencode(text)
@@ -216,7 +219,9 @@ class Cluster:
             CommandFailed: it ended with another exit code than 0 (unless `check` is False).
             ConnectFailed: the machine cannot be reached.
             UsageError: there is no machine of that name.
+            ValueError: timeout_s is negative, or no number.
         """
+        _check_timeout(timeout_s)
         words = [command] if isinstance(command, str) else list(command)
         if not words:
             raise UsageError("say what to run: a line, or a program and its arguments")
@@ -346,6 +351,12 @@ def _errand(
         return replace(base, line=os.fsencode(words)), shlex.join(["covey", "run", "--", words])
     argv = tuple(os.fsencode(word) for word in words)
     return replace(base, argv=argv), shlex.join(["covey", "run", "--", *words])
+
+
+def _check_timeout(timeout_s: float) -> None:
+    """Raises ValueError: it is no length of time."""
+    if not 0 <= timeout_s < math.inf:
+        raise ValueError(f"timeout_s must be a number of seconds, 0 = never, not {timeout_s!r}")
 
 
 def _all_good(results: Mapping[str, T | MachineError], what: str) -> dict[str, T]:

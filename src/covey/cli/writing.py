@@ -14,11 +14,12 @@ def check_writable(option: str, path: Path | None) -> None:
     """
     if path is None:
         return
-    if path.is_dir():
+    is_there = _is_there(option, path, path)
+    if is_there and path.is_dir():
         raise UsageError(f"{option} {path}: it is a directory, name a file")
-    if not path.parent.is_dir():
+    if not is_there and not (_is_there(option, path, path.parent) and path.parent.is_dir()):
         raise UsageError(f"{option} {path}: there is no directory {path.parent}")
-    _check_access(option, path, path if path.exists() else path.parent)
+    _check_access(option, path, path if is_there else path.parent)
 
 
 def check_directory(option: str, path: Path | None) -> None:
@@ -30,11 +31,22 @@ def check_directory(option: str, path: Path | None) -> None:
     if path is None:
         return
     there = path.absolute()
-    while not there.exists():
+    while not _is_there(option, path, there):
         there = there.parent
     if not there.is_dir():
         raise UsageError(f"{option} {path}: {there} is no directory")
     _check_access(option, path, there)
+
+
+def _is_there(option: str, path: Path, there: Path) -> bool:
+    try:
+        there.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        # Behind what may not be entered, or a name that is too long.
+        raise UsageError(f"{option} {path}: {there}: {error.strerror}") from error
+    return True
 
 
 def _check_access(option: str, path: Path, there: Path) -> None:

@@ -76,9 +76,12 @@ class Engine(Feed, Owner):
 
         Raises:
             CoveyError: the engine broke down.
+            RuntimeError: it has ended, as at the end of the program.
         """
         if self.error is not None:
             raise self.error
+        if self._has_ended:
+            raise RuntimeError(_AFTER_SHUTDOWN)
         if self.is_cancelling:
             future.cancel()
             return

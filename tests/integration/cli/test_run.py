@@ -89,10 +89,17 @@ def test_outputs_are_kept_in_a_file_for_each_machine(lab: Lab):
 def test_nothing_runs_when_its_output_could_not_be_kept(lab: Lab):
     (lab.directory / "in the way").write_text("")
     ran = lab.directory / "ran"
-    for option in ("-o", "-e", "--pass-file", "--fail-file"):
+    inside = lab.directory / "in the way"
+    for option, told in [
+        *((option, f"{inside} is no directory") for option in ("-o", "-e")),
+        *(
+            (option, "there is no directory in the way")
+            for option in ("--pass-file", "--fail-file")
+        ),
+    ]:
         done = lab("run", option, "in the way/x", "--", f"touch '{ran}'")
         assert (done.returncode, done.stdout) == (255, "")
-        assert done.stderr == "covey: cannot write in the way/x: Not a directory\n"
+        assert done.stderr == f"covey: {option} in the way/x: {told}\n"
     assert not ran.exists()
 
 

@@ -121,6 +121,15 @@ def test_exec_gives_input_and_raises_for_another_exit_code(cluster: Cluster):
         cluster.exec("locl1", "true")
 
 
+@pytest.mark.parametrize("bad", [-1, -0.5, float("nan"), float("inf")])
+def test_a_time_limit_that_is_no_length_of_time_is_refused(cluster: Cluster, bad: float):
+    says = "timeout_s must be a number of seconds, 0 = never, not"
+    with pytest.raises(ValueError, match=says):
+        cluster.run("true", timeout_s=bad)
+    with pytest.raises(ValueError, match=says):
+        cluster.exec("local1", "true", timeout_s=bad)
+
+
 def test_mkdir_tells_what_it_made(cluster: Cluster):
     made = cluster.mkdir("shelf", "shelf/below")
     assert made["local1"] == (

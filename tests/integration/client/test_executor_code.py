@@ -90,6 +90,23 @@ def test_the_interpreter_waits_for_what_was_submitted(tmp_path: Path) -> None:
     assert sorted(said[1:]) == ["ended 0", "ended 1", "ended 2", "told", "told", "told"]
 
 
+def test_nothing_is_taken_when_the_interpreter_has_ended_it(tmp_path: Path) -> None:
+    text = """
+        import atexit
+        @atexit.register
+        def run_last():
+            try:
+                ex.submit(id, None)
+            except RuntimeError as error:
+                print(error)
+        import covey
+        ex = covey.Executor(1, local=True)
+        ex.submit(id, 42).result()
+    """
+    said = script(tmp_path, textwrap.dedent(text))
+    assert said == "cannot schedule new futures after shutdown\n"
+
+
 def test_a_shutdown_without_waiting_is_waited_for_at_the_end(tmp_path: Path) -> None:
     text = "import covey, os\nex = covey.Executor(1)\nex.submit(os.system, 'sleep .2; echo ran')\n"
     assert script(tmp_path, text + "ex.shutdown(wait=False)\ndel ex\n") == "ran\n"

@@ -7,7 +7,6 @@ clustered, and carry their value in the same word or the next (`-kj4`, `-j 4`). 
 parallel that covey map does not have are refused by name.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from covey.cli.map import values as read
 from covey.cli.map.options import ELSEWHERE, FLAGS, REFUSED, REPEATED, VALUES
 from covey.cli.map.plan import MapPlan, Source
+from covey.cli.near import near_options
 from covey.errors import UsageError
 from covey.model.knobs import check_knobs, policy_named, probe_ratio_of
 
@@ -121,12 +121,11 @@ def _unknown(name: str) -> UsageError:
     if not name.startswith("--"):
         return UsageError(f"unknown option {name} — see: covey map --help")
     known = [*FLAGS, *VALUES]
-    close = [other for other in known if other.startswith(name)]
-    if not close and (refused := [other for other in REFUSED if other.startswith(name)]):
+    is_begun = any(other.startswith(name) for other in known)
+    if not is_begun and (refused := [other for other in REFUSED if other.startswith(name)]):
         return _unknown(refused[0])
-    close = close or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return UsageError(f"unknown option {name} — did you mean {' or '.join(close[:3])}?")
+    if near := near_options(name, known):
+        return UsageError(f"unknown option {name} — did you mean {' or '.join(near)}?")
     return UsageError(f"unknown option {name} — see: covey map --help")
 
 

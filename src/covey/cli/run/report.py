@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covey.cli.output import printable, size, text_or_base64
+from covey.cli.writing import check_directory, check_writable
 from covey.client.errands import End, ErrandResult
 from covey.client.gathering import keep, write_in_one_piece
 from covey.errors import CoveyError, FileError
@@ -116,17 +117,12 @@ class Keeper:
         """Find out what cannot be written before anything runs.
 
         Raises:
-            FileError: what, and why.
+            UsageError: what, and why.
         """
-        lists = (self.pass_file, self.fail_file)
-        for path in filter(None, (self.out_dir, self.err_dir, *lists)):
-            try:
-                if path in lists:
-                    Path(path).open("ab").close()
-                else:
-                    Path(path).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise FileError(f"cannot write {path}: {error.strerror}", path=path) from error
+        for option, name in (("-o", self.out_dir), ("-e", self.err_dir)):
+            check_directory(option, Path(name) if name else None)
+        for option, name in (("--pass-file", self.pass_file), ("--fail-file", self.fail_file)):
+            check_writable(option, Path(name) if name else None)
 
     @property
     def directory(self) -> Path:
