@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.architecture.tree import ROOT, SOURCE
 
+from covey.testing.waiting import COMMAND_MAX_S
+
 CONFIG = ROOT / "importlinter.toml"
 #: A row of the tree that may do I/O and so is bound only by the contract on NATS.
 OUTER_ROWS = frozenset(
@@ -30,6 +32,7 @@ def test_import_linter_keeps_all_contracts():
         capture_output=True,
         text=True,
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(_contracts())} kept, 0 broken" in done.stdout

@@ -5,6 +5,7 @@ import sys
 from types import ModuleType
 
 import covey
+from covey.testing.waiting import COMMAND_MAX_S
 
 #: Loaded on first use, so a type checker sees only the stub of the list.
 PUBLIC_NAMES: list[str] = list(vars(covey).get("__all__", []))
@@ -37,6 +38,10 @@ def test_importing_covey_loads_neither_asyncio_nor_nats():
     heavy = {"asyncio", "nats", "rich", "sqlite3"}
     script = f"import sys, covey; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=COMMAND_MAX_S,
     )
     assert done.stdout.strip() == "[]"

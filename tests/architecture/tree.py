@@ -5,6 +5,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from covey.testing.waiting import COMMAND_MAX_S
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "covey"
 
@@ -17,6 +19,7 @@ def tracked_files() -> tuple[Path, ...]:
         cwd=ROOT,
         capture_output=True,
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     if listed.returncode == 0:
         names = [ROOT / name for name in listed.stdout.decode().split("\0") if name]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.conformance.conftest import CommandLine
 
+from covey.testing.ending import end
 from covey.testing.waiting import wait_until
 
 
@@ -113,8 +114,7 @@ def test_cancel_stops_a_job_that_a_cluster_runs(covey: CommandLine):
         assert covey("cancel", str(jobs[0]["job"])).code == 0
         client.wait(timeout=120)
     finally:
-        client.kill()
-        client.wait()
+        end(client)
     assert [job["state"] for job in json.loads(covey("jobs", "--json").out)["jobs"]] == [
         "cancelled"
     ]

@@ -3,11 +3,11 @@
 import csv
 import json
 import os
-import signal
 
 import pytest
 from tests.conformance.conftest import CommandLine
 
+from covey.testing.ending import end
 from covey.testing.waiting import wait_until
 
 #: Items that shells and careless quoting trip over.
@@ -81,8 +81,7 @@ def test_a_killed_run_is_resumed_and_each_item_recorded_once(covey: CommandLine)
     client = covey.start("map", "-j2", command, ":::", *map(str, range(60)))
     ran = covey.directory / "ran"
     wait_until(lambda: ran.exists() and len(ran.read_text().split()) >= 10, describe="ten items")
-    client.send_signal(signal.SIGKILL)
-    client.wait()
+    end(client)
     wait_until(lambda: not covey.processes(), describe=lambda: f"left: {covey.processes()}")
     (covey.directory / "let-go").touch()
     resumed = covey("resume", "last")

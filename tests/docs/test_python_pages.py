@@ -9,6 +9,7 @@ import pytest
 from tests.architecture.tree import ROOT
 
 from covey.testing.cluster import Lab
+from covey.testing.waiting import COMMAND_MAX_S
 
 PAGE = ROOT / "docs" / "how-to" / "use-machines-from-python.md"
 #: A program, and what stands below it.
@@ -27,5 +28,6 @@ def test_an_example_prints_what_stands_below_it(tmp_path: Path, number: int):
             capture_output=True,
             text=True,
             check=False,
+            timeout=COMMAND_MAX_S,
         )
         assert (done.stdout, done.stderr) == (printed, "")

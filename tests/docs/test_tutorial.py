@@ -9,6 +9,8 @@ from tests.architecture.tree import ROOT
 from tests.fleets import a_fleet
 from tools import tutorial
 
+from covey.testing.waiting import COMMAND_MAX_S
+
 FILES = tutorial.code_files()
 
 
@@ -41,6 +43,11 @@ def test_the_python_lines_of_the_readme_run(tmp_path: Path):
     readme = (ROOT / "README.md").read_text()
     script = readme.split("```python\n")[1].split("```")[0]
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert (done.stdout, done.stderr) == ("332833500\n", "")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from covey.cli.map.grammar import parse_map
 from covey.cli.map.inputs import Inputs
+from covey.testing.waiting import COMMAND_MAX_S
 
 PARALLEL = shutil.which("parallel")
 pytestmark = pytest.mark.skipif(PARALLEL is None, reason="GNU parallel is not installed")
@@ -41,6 +42,7 @@ def gnu(home: Path, argv: list[str], stdin: bytes = b"") -> bytes:
         check=False,
         cwd=home,
         env={**os.environ, "HOME": str(home), "SHELL": "/bin/bash"},
+        timeout=COMMAND_MAX_S,
     )
     return done.stdout
 
@@ -159,5 +161,6 @@ def test_pipe_cuts_blocks_where_gnu_cuts_them(
             capture_output=True,
             check=True,
             env={**os.environ, "HOME": str(home)},
+            timeout=COMMAND_MAX_S,
         )
         assert [len(part) for part in parts] == [int(n) for n in done.stdout.split()]

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from covey.model.template import Mode, Template
+from covey.testing.waiting import COMMAND_MAX_S
 
 PARALLEL = shutil.which("parallel")
 pytestmark = pytest.mark.skipif(PARALLEL is None, reason="GNU parallel is not installed")
@@ -56,6 +57,7 @@ def gnu(home: Path, options: Sequence[str], command: str, rows: list[bytes]) -> 
         capture_output=True,
         check=True,
         env={**os.environ, "HOME": str(home), "SHELL": "/bin/bash"},
+        timeout=COMMAND_MAX_S,
     )
     return done.stdout
 
@@ -143,7 +145,9 @@ def test_words_run_without_a_shell_do_what_the_shell_would_do(
     if rendered.argv is None:
         assert rendered.script == text.script
         return
-    plain = subprocess.run(rendered.argv, capture_output=True, check=False)
+    plain = subprocess.run(rendered.argv, capture_output=True, check=False, timeout=COMMAND_MAX_S)
     for shell in ("bash", "dash"):
-        through = subprocess.run([shell, "-c", text.script], capture_output=True, check=False)
+        through = subprocess.run(
+            [shell, "-c", text.script], capture_output=True, check=False, timeout=COMMAND_MAX_S
+        )
         assert (plain.returncode, plain.stdout) == (through.returncode, through.stdout)

@@ -22,11 +22,10 @@ from typing import Any
 from covey.agent import proctree
 from covey.scheduler.rows import JobRow, OutcomeRow
 from covey.scheduler.view import LedgerView
+from covey.testing.ending import end
 from covey.testing.faults import ClusterParts, PrivateParts, is_alive
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
-#: Longest time that any command line of a test takes, also on a starved machine.
-COMMAND_MAX_S = 120.0
 #: After the end of everything, what dies of itself (lifelines) has so long.
 LEFT_MAX_S = 60.0
 
@@ -76,8 +75,7 @@ class Call:
 
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""
-        self.process.kill()
-        self.process.wait()
+        end(self.process)
 
     def wait(self, timeout_s: float = COMMAND_MAX_S) -> int:
         """Its exit code.
@@ -88,7 +86,9 @@ class Call:
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {timeout_s} s: {self.err}") from None
+            raise AssertionError(
+                f"still running after {timeout_s} s: {self.process.args!r} said: {self.err}"
+            ) from None
 
 
 class Lab:
@@ -300,4 +300,4 @@ def _listed(directory: Path) -> list[Path]:
         return []
 
 
-__all__ = ["Call", "Lab", "is_alive"]
+__all__ = ["COMMAND_MAX_S", "Call", "Lab", "is_alive"]

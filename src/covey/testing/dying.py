@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection
 from types import FrameType
 from typing import Any
 
+from covey.testing.waiting import NeverHappened, wait_until
+
 
 def each_line(
     act: Callable[[], object], check: Callable[[], object], files: Collection[str]
@@ -35,12 +37,29 @@ def each_line(
         pid = os.fork()
         if not pid:
             _do(act, number, files)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        status = os.waitstatus_to_exitcode(_status_of(pid))
         check()
         assert status in (0, -signal.SIGKILL), f"exit status {status} at line {number}"
         if status == 0:
             return number - 1
     raise AssertionError
+
+
+def _status_of(pid: int) -> int:
+    """How the child ended; one that hangs is killed, and told."""
+    came = (0, 0)
+
+    def has_ended() -> bool:
+        nonlocal came
+        came = os.waitpid(pid, os.WNOHANG)
+        return came[0] == pid
+
+    try:
+        wait_until(has_ended, describe=f"the end of the forked child {pid}")
+    except NeverHappened:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    return came[1]
 
 
 def _do(act: Callable[[], object], number: int, files: Collection[str]) -> None:

@@ -16,9 +16,8 @@ from covey.agent import proctree
 from covey.agent.proctree import Process
 from covey.bus.record import read_record
 from covey.client.cluster import ClusterFiles
+from covey.testing.ending import KILLED_MAX_S
 
-#: A process that SIGKILL has not ended by then never ends.
-KILLED_MAX_S = 60.0
 _SERVER = "nats-server"
 #: In the command line of a root process, however Python was told to start it.
 _ROOT = b"covey.agent"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from covey.agent import proctree
 from covey.agent.proctree import Process
+from covey.testing.ending import end
 from covey.testing.programs import find_program, free_port, link_pythons, make_key
 from covey.testing.waiting import wait_until
 
@@ -117,7 +118,7 @@ class Machine:
         servers = self.servers()
         proctree.signal_all([one.pid for one in servers], signal.SIGKILL)
         if self._process is not None:
-            self._process.wait()
+            end(self._process)
             self._process = None
         wait_until(lambda: not any(proctree.identify(one.pid) == one for one in servers))
 

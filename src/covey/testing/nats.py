@@ -5,7 +5,7 @@ import secrets
 import signal
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,8 @@ from covey.bus.config import AGENT_PREFIX, ServerConfig, ServerTls, account_user
 from covey.bus.nats import NatsBus
 from covey.bus.server import ServerProcess
 from covey.settings import read_settings
+from covey.testing.ending import end, ended, line_of
+from covey.testing.waiting import wait_until
 
 #: Cluster name of such a server, for subjects.
 CLUSTER = "test"
@@ -63,12 +65,14 @@ class TestServer:
     def freeze(self) -> None:
         """SIGSTOP it; returns when all of its threads stand still (SIGCONT is the caller's)."""
         self.child.send_signal(signal.SIGSTOP)
-        os.waitpid(self.child.pid, os.WUNTRACED)
+        wait_until(
+            lambda: os.waitpid(self.child.pid, os.WUNTRACED | os.WNOHANG)[0],
+            describe="the server stands still",
+        )
 
     def kill(self) -> None:
         """SIGKILL it; returns when it is gone."""
-        self.child.kill()
-        self.child.wait()
+        end(self.child)
 
     def start_again(self) -> None:
         """Start it on the same port and directory."""
@@ -116,22 +120,20 @@ def foreign_server(directory: Path, config: str) -> Generator[int]:
     """
     path = directory / "foreign.conf"
     path.write_text(f'listen: "127.0.0.1:-1"\n{config}')
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [find_server(read_settings().nats_server), "-c", path],
         cwd=directory,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
-        try:
-            yield _port_announced(process.stderr or ())
-        finally:
-            process.terminate()
+    )
+    with ended(process):
+        yield _port_announced(process)
 
 
-def _port_announced(lines: Iterable[str]) -> int:
+def _port_announced(process: subprocess.Popen[str]) -> int:
     port = 0
-    for line in lines:
+    while line := line_of(process, process.stderr):
         if "Listening for client connections on" in line:
             port = int(line.rpartition(":")[2])
         if "Server is ready" in line:

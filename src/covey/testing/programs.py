@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from covey.testing.waiting import COMMAND_MAX_S
+
 #: Instead of a version: a machine without any Python.
 NONE = "none"
 #: Below the ports that the kernel gives out by itself: a server that is down keeps its own.
@@ -119,6 +121,7 @@ def make_key(path: Path) -> None:
         [find_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path],
         stdin=subprocess.DEVNULL,
         check=True,
+        timeout=COMMAND_MAX_S,
     )
 
 

@@ -90,7 +90,7 @@ class Link:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._server = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.port: int = self._server.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept, name="proxy")]
+        self._threads = [threading.Thread(target=self._accept, name="proxy", daemon=True)]
         self.go_on()
         self._threads[0].start()
 
@@ -142,13 +142,15 @@ class Link:
                 return
             self.count += 1
             try:
-                far = socket.create_connection(self.target)
+                far = socket.create_connection(self.target, _JOIN_MAX_S)
             except OSError:
                 near.close()
                 continue
             with self._lock:
                 self._pairs.append((near, far))
-            thread = threading.Thread(target=self._carry, args=(near, far), name="proxy")
+            thread = threading.Thread(
+                target=self._carry, args=(near, far), name="proxy", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 

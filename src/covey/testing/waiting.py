@@ -7,6 +7,8 @@ from collections.abc import Callable
 #: Longest wait unless a test says otherwise; far over what anything here takes, also on a starved
 #: machine.
 WAIT_MAX_S = 60.0
+#: Longest time that any command line of a test takes, also on a starved machine.
+COMMAND_MAX_S = 120.0
 #: Between two looks; doubled up to the second.
 LOOK_MIN_S = 0.002
 LOOK_MAX_S = 0.05

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.agent.rig import live
 
 from covey.agent import proctree
+from covey.testing.ending import ended, ended_unless, line_of
 from covey.testing.waiting import wait_until
 
 AGENT = Path(__file__).with_name("an_agent.py")
@@ -28,15 +29,15 @@ class Agent:
         self.process = subprocess.Popen(
             words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        assert self.read() == "up"
+        with ended_unless(self.process):
+            assert self.read() == "up"
         self.zygote = next(
             pid for pid in proctree.children(self.process.pid) if proctree.children(pid)
         )
         self.everything = proctree.descendants(self.process.pid)
 
     def read(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().rstrip()
+        return line_of(self.process).rstrip()
 
     def left(self) -> list[int]:
         found = [pid for pid in self.everything if proctree.identify(pid)]
@@ -46,7 +47,7 @@ class Agent:
 @pytest.fixture
 def agent(tmp_path: Path) -> Generator[Agent]:
     agent = Agent(tmp_path)
-    with agent.process:
+    with ended(agent.process):
         yield agent
         agent.process.kill()
     proctree.kill_orphans(agent.owner, 0.0)

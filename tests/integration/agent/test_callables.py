@@ -15,7 +15,7 @@ from tests.integration.agent.rig import FAILED, SUCCEEDED, Rig, call, calls, fun
 
 from covey.errors import ResultTooLarge, Unpicklable
 from covey.model.task import OutcomeState
-from covey.testing.waiting import happens
+from covey.testing.waiting import COMMAND_MAX_S, happens
 
 CRASHED, RETURNED = OutcomeState.CRASHED, OutcomeState.RETURNED
 CANCELLED, TIMED_OUT = OutcomeState.CANCELLED, OutcomeState.TIMED_OUT
@@ -242,7 +242,12 @@ async def test_idle_children_do_not_grow_without_end(rig: Rig) -> None:
 async def test_user_code_sees_none_of_our_descriptors_in_what_it_starts(rig: Rig) -> None:
     def look() -> str:
         return subprocess.run(
-            ["ls", "/proc/self/fd"], capture_output=True, text=True, check=True, close_fds=False
+            ["ls", "/proc/self/fd"],
+            capture_output=True,
+            text=True,
+            check=True,
+            close_fds=False,
+            timeout=COMMAND_MAX_S,
         ).stdout
 
     # 0, 1, 2 and the directory itself.
@@ -291,7 +296,7 @@ async def test_what_a_dead_child_had_started_ends(rig: Rig) -> None:
 async def test_prints_are_kept_where_that_is_asked(rig: Rig) -> None:
     def work(text: str) -> int:
         print(text)  # noqa: T201
-        subprocess.run(["sh", "-c", f"echo err-{text} >&2"], check=True)
+        subprocess.run(["sh", "-c", f"echo err-{text} >&2"], check=True, timeout=COMMAND_MAX_S)
         return 1
 
     done = await rig.run(function(work), [call("a"), call("b")], capture=True)

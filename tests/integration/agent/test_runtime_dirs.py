@@ -12,6 +12,8 @@ import pytest
 
 from covey.agent import runtime
 from covey.client.program import python_command
+from covey.testing.ending import ended
+from covey.testing.waiting import COMMAND_MAX_S
 
 EACH_LINE = textwrap.dedent(
     """
@@ -50,7 +52,11 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("act", ["make", "remove"])
 def test_one_that_is_killed_at_any_line_leaves_nothing_for_long(act: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", EACH_LINE, act], capture_output=True, text=True, check=False
+        [sys.executable, "-c", EACH_LINE, act],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 10
@@ -64,13 +70,14 @@ def test_an_agent_that_gets_no_order_removes_what_was_made_for_it(
     made = runtime.create(incarnation)
     ours, theirs = socket.socketpair()
     args = ["--lifeline", str(theirs.fileno())] if is_private else []
-    with subprocess.Popen(
+    agent = subprocess.Popen(
         python_command("covey.agent", *args),
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=[theirs.fileno(), made.lock_fd],
         env={**os.environ, "COVEY_OWNER": incarnation},
-    ) as agent:
+    )
+    with ended(agent):
         made.release()
         theirs.close()
         assert runtime.sweep() == []

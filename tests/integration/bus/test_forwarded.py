@@ -181,7 +181,7 @@ async def test_a_squatter_on_the_old_port_who_speaks_plainly_gets_no_password(
     _set_port(ends, 1, squatter.sockets[0].getsockname()[1])
     with pytest.raises(BusUnavailable, match="does not speak TLS"):
         await NatsBus.connect(f"unix://{ends}", user="agent-a1", password="secret", ca=ca)
-    await is_over.wait()
+    await happens(is_over.is_set)
     squatter.close()
     assert bytes(heard) == b""
 

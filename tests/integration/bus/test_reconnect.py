@@ -9,6 +9,7 @@ import pytest
 from tests.integration.bus.ear import Ear
 
 from covey.bus import conn as conn_module
+from covey.testing.ending import join
 from covey.testing.nats import CLUSTER, TestServer
 from covey.testing.waiting import happens, wait_until
 from covey.wire.subjects import to_agent
@@ -137,7 +138,7 @@ async def test_too_slow_a_reader_loses_messages_but_not_the_bus(
 
     thread = threading.Thread(target=lambda: asyncio.run(flood()))
     thread.start()
-    thread.join()  # the agent's loop stands still meanwhile
+    join(thread)  # the agent's loop stands still meanwhile
     await happens(lambda: agent.links == [False, True], describe=lambda: agent.links)
     assert len(agent.heard) < messages
     assert all(len(data) == size for _, data in agent.heard)

@@ -17,6 +17,7 @@ from covey.bus.config import ServerConfig, account_user, agent_user
 from covey.bus.record import is_running, read_record, start_time, write_record
 from covey.bus.server import ServerProcess
 from covey.errors import StartFailed, StateInUse
+from covey.testing.ending import end, ended, line_of
 from covey.testing.nats import CLUSTER, TestServer
 from covey.testing.waiting import happens, wait_until
 
@@ -102,12 +103,10 @@ def test_it_listens_on_one_loopback_port_and_nothing_else(server: TestServer) ->
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_a_private_server_dies_with_its_parent(tmp_path: Path) -> None:
-    with _parent(tmp_path / "bus", "private") as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
+    with ended(_parent(tmp_path / "bus", "private")) as parent:
+        pid = int(line_of(parent))
         assert start_time(pid) is not None
-        parent.kill()
-        parent.wait()
+        end(parent)
         wait_until(lambda: start_time(pid) is None)
     ServerProcess.spawn(find_server(), _config(tmp_path / "bus"), is_private=False).stop()
 
@@ -115,11 +114,8 @@ def test_a_private_server_dies_with_its_parent(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="adoption needs /proc")
 def test_a_server_of_its_own_session_outlives_its_parent_and_is_adopted(tmp_path: Path) -> None:
     config = _config(tmp_path / "bus")
-    with _parent(config.directory, "session") as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        parent.kill()
-        parent.wait()
+    with ended(_parent(config.directory, "session")) as parent:
+        pid = int(line_of(parent))
     with pytest.raises(StateInUse):
         ServerProcess.spawn(find_server(), config, is_private=False)
     record = read_record(config.directory)

@@ -16,7 +16,8 @@ from covey.bus.binary import find_server
 from covey.bus.config import ServerConfig, account_user
 from covey.bus.record import start_time
 from covey.bus.server import ServerProcess
-from covey.testing.waiting import wait_until
+from covey.testing.ending import ended, line_of
+from covey.testing.waiting import COMMAND_MAX_S, WAIT_MAX_S, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="holders are found in /proc")
 
@@ -91,16 +92,14 @@ def config(tmp_path: Path) -> Generator[ServerConfig]:
 
 def _killed(program: str, *args: Path) -> int:
     """Run a program until it says a pid, and kill it; the pid."""
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, args)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
-        assert process.stdout is not None
-        pid = int(process.stdout.readline())
-        process.kill()
-    return pid
+    )
+    with ended(process):
+        return int(line_of(process))
 
 
 def _program(path: Path, text: str) -> Path:
@@ -131,7 +130,7 @@ def test_a_server_that_is_still_starting_is_waited_for(
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(ServerProcess.find, config, 60.0)
         gate.write_text("go\n")
-        server = found.result()
+        server = found.result(WAIT_MAX_S)
     assert server is not None
     assert server.pid == pid
     server.stop()
@@ -158,13 +157,10 @@ def test_who_only_looks_at_the_lock_does_not_hold_it(config: ServerConfig) -> No
     os.close(lock.take(config.directory))
     with (
         (config.directory / "nats-server.lock").open() as file,
-        subprocess.Popen(["sleep", "600"], stdin=file) as looker,
+        ended(subprocess.Popen(["sleep", "600"], stdin=file)),
     ):
-        try:
-            assert lock.holders(config.directory) == []
-            assert ServerProcess.find(config) is None
-        finally:
-            looker.kill()
+        assert lock.holders(config.directory) == []
+        assert ServerProcess.find(config) is None
 
 
 def test_a_starter_that_is_killed_at_any_line_is_taken_over_or_leaves_nothing(
@@ -175,6 +171,7 @@ def test_a_starter_that_is_killed_at_any_line_is_taken_over_or_leaves_nothing(
         capture_output=True,
         text=True,
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert done.returncode == 0, done.stderr
     lines, found = map(int, done.stdout.split())

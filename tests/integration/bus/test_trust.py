@@ -13,8 +13,9 @@ import pytest
 
 from covey.bus.nats import NatsBus
 from covey.errors import BusUnavailable
+from covey.testing.ending import ended, line_of
 from covey.testing.nats import TestServer, foreign_server
-from covey.testing.waiting import happens
+from covey.testing.waiting import COMMAND_MAX_S, happens
 
 #: Some user that is not us.
 NOBODY = 65534
@@ -36,11 +37,8 @@ SQUATTER = textwrap.dedent(
 @contextmanager
 def _squatter(uid: int, port: int = 0) -> Generator[subprocess.Popen[str]]:
     arguments = [sys.executable, "-c", SQUATTER, str(uid), str(port)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as squatter:
-        try:
-            yield squatter
-        finally:
-            squatter.kill()
+    with ended(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)) as squatter:
+        yield squatter
 
 
 @pytest.mark.skipif(
@@ -49,15 +47,14 @@ def _squatter(uid: int, port: int = 0) -> Generator[subprocess.Popen[str]]:
 @pytest.mark.parametrize(("uid", "is_told"), [(NOBODY, False), (0, True)])
 async def test_a_password_goes_to_our_own_processes_only(uid: int, is_told: bool) -> None:
     with _squatter(uid) as squatter:
-        assert squatter.stdout is not None
-        port = squatter.stdout.readline().strip()
+        port = line_of(squatter).strip()
         said = "does not answer" if is_told else rf"held by another user \(uid {uid}\)"
         with pytest.raises(BusUnavailable, match=said):
             await NatsBus.connect(
                 f"nats://127.0.0.1:{port}", user="account", password="secret", is_ours=True
             )
         await happens(lambda: squatter.poll() is not None)
-        heard = squatter.stdout.readline()
+        heard = line_of(squatter)
     assert ("secret" in heard) is is_told
 
 
@@ -71,10 +68,9 @@ async def test_a_port_that_is_squatted_during_an_outage_gets_no_password(
     server.kill()
     await happens(lambda: not bus.is_up)
     with _squatter(NOBODY, server.process.port) as squatter:
-        assert squatter.stdout is not None
-        squatter.stdout.readline()
+        line_of(squatter)
         await happens(lambda: squatter.poll() is not None)  # it was connected to, and hung up on
-        assert squatter.stdout.readline() == "b''\n"
+        assert line_of(squatter) == "b''\n"
     server.start_again()
     await happens(lambda: bus.is_up)
     await bus.close()
@@ -95,6 +91,7 @@ def certificates(tmp_path: Path) -> Path:
             cwd=tmp_path,
             check=True,
             capture_output=True,
+            timeout=COMMAND_MAX_S,
         )
     return tmp_path
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from covey.bus.config import ServerTls
+from covey.testing.waiting import COMMAND_MAX_S
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,7 +82,13 @@ def make_authority(
     steps[1] += ["-keyout", "key.pem"]
     steps[2] += ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
     for arguments in steps:
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", *arguments],
+            cwd=directory,
+            check=True,
+            capture_output=True,
+            timeout=COMMAND_MAX_S,
+        )
     return (directory / "ca.pem").read_text(), ServerTls(
         directory / "cert.pem", directory / "key.pem"
     )

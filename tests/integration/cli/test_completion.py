@@ -12,6 +12,7 @@ from tests.integration.cli.recorded import Recorded
 from tests.integration.cli.schemas import checked
 
 from covey.cli.tree import COMMANDS
+from covey.testing.waiting import COMMAND_MAX_S
 
 #: What bash does at a TAB: the words of the line into COMP_WORDS, then the registered function.
 BASH = """
@@ -45,6 +46,7 @@ def offered(shell: CommandLine, *words: str) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert done.stderr == ""
     return done.stdout.split()
@@ -106,7 +108,9 @@ def test_each_shell_takes_its_script(shell: CommandLine, name: str, tmp_path: Pa
         pytest.skip(f"{name} is not on this machine: its script is not tried")
     path = tmp_path / "script"
     path.write_text(script.out)
-    done = subprocess.run([name, "-n", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [name, "-n", str(path)], capture_output=True, text=True, check=False, timeout=COMMAND_MAX_S
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -122,5 +126,6 @@ def test_fish_completes_commands_and_jobs(shell: CommandLine) -> None:
             capture_output=True,
             text=True,
             check=False,
+            timeout=COMMAND_MAX_S,
         )
         assert sorted(word.split("\t")[0] for word in done.stdout.splitlines()) == wanted

@@ -12,6 +12,7 @@ from tests.integration.cli.command_line import CommandLine
 
 from covey._version import VERSION
 from covey.cli.tree import COMMANDS
+from covey.testing.waiting import COMMAND_MAX_S
 
 #: Processor time of `covey --help`, as so many times that of Python alone on the same machine, fast
 #: or slow: twice what design.md §12 grants, and bench/ measures on an idle machine.
@@ -32,6 +33,7 @@ def imported(*words: str) -> set[str]:
         text=True,
         env=env,
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
 
@@ -62,7 +64,7 @@ def test_help_costs_no_more_than_its_budget(covey: CommandLine) -> None:
         before = _cpu_of_children_s()
         assert covey("--help").code == 0
         costs.append(_cpu_of_children_s() - before)
-        subprocess.run([sys.executable, "-c", ""], env=covey.env, check=True)
+        subprocess.run([sys.executable, "-c", ""], env=covey.env, check=True, timeout=COMMAND_MAX_S)
         bare.append(_cpu_of_children_s() - before - costs[-1])
     # The best of seven: other work on the machine is not what this budget is about.
     assert min(costs) <= HELP_CPU_MAX * min(bare), (costs, bare)
@@ -103,7 +105,12 @@ def test_every_command_explains_itself_and_ends_with_examples(
         (["statsu"], "did you mean: covey status"),
         (["frobnicate"], "see: covey --help"),
         (["--bogus"], "covey --help"),
-        (["jobs", "--bogus"], "covey jobs --help"),
+        (["jobs", "--bogus"], "covey: unknown option --bogus — see: covey jobs --help\n"),
+        # Near is what begins so, or is spelt nearly so: --now and --group are neither.
+        (["up", "--job"], "covey: unknown option --job — see: covey up --help\n"),
+        (["up", "--frob"], "covey: unknown option --frob — see: covey up --help\n"),
+        (["up", "--grup"], "did you mean --group?"),
+        (["up", "--accept"], "did you mean --accept-new-host-keys?"),
         (["show"], "covey show --help"),
         (["show", "nine"], "'nine' names no job"),
         (["show", "0"], "count from 1"),
@@ -142,6 +149,7 @@ def test_a_reader_that_goes_away_is_no_error(covey: CommandLine) -> None:
             stderr=subprocess.PIPE,
             env=covey.env,
             check=False,
+            timeout=COMMAND_MAX_S,
         )
     assert (done.returncode, done.stderr) == (141, b"")
 
@@ -154,6 +162,7 @@ def test_a_full_disk_under_stdout_is_said(covey: CommandLine) -> None:
             stderr=subprocess.PIPE,
             env=covey.env,
             check=False,
+            timeout=COMMAND_MAX_S,
         )
     assert done.returncode == 1
     first = b"covey: No space left on device where covey keeps its state, or where its output goes "
@@ -226,7 +235,9 @@ def test_ctrl_c_while_covey_is_still_being_imported_is_quiet(
     covey: CommandLine, module: str
 ) -> None:
     words = [sys.executable, "-c", INTERRUPTED_IMPORT, module, "jobs"]
-    done = subprocess.run(words, env=covey.env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, env=covey.env, capture_output=True, text=True, check=False, timeout=COMMAND_MAX_S
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
@@ -235,7 +246,9 @@ def test_a_current_directory_that_is_gone_is_said(covey: CommandLine, tmp_path: 
     gone.mkdir()
     line = 'cd "$1" && rmdir "$1" && exec "$2" -m covey map echo ::: a'
     words = ["sh", "-c", line, "sh", str(gone), sys.executable]
-    done = subprocess.run(words, env=covey.env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, env=covey.env, capture_output=True, text=True, check=False, timeout=COMMAND_MAX_S
+    )
     assert (done.returncode, done.stdout) == (255, "")
     said = "covey: the directory that you are in is gone — go to one that is there: cd\n"
     assert done.stderr.endswith(said)

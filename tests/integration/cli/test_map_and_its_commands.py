@@ -11,7 +11,8 @@ from tests.integration.cli.command_line import TIMEOUT_S, CommandLine
 from tests.integration.cli.schemas import checked
 
 from covey.agent import proctree
-from covey.testing.waiting import wait_until
+from covey.testing.ending import ended, line_of
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 
 class Map:
@@ -104,10 +105,10 @@ def test_a_job_of_the_head_is_attached_to_and_outlives_its_map(
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert attached.stderr is not None
-    assert "job 1 running: 0 of 1 done" in attached.stderr.readline()
-    mapped.go()
-    out, err = attached.communicate(timeout=TIMEOUT_S)
+    with ended(attached):
+        assert "job 1 running: 0 of 1 done" in line_of(attached, attached.stderr)
+        mapped.go()
+        out, err = attached.communicate(timeout=TIMEOUT_S)
     assert (attached.returncode, out) == (1, "go\n")
     assert err.startswith("job 1 failed: 0 succeeded, 1 failed in ")
 
@@ -142,6 +143,7 @@ def test_a_closed_pipe_ends_map_quietly(covey: CommandLine, tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert len(done.stdout.splitlines()) == 1
     assert "Traceback" not in done.stderr

@@ -18,6 +18,7 @@ from covey.client.private import AGENT
 from covey.errors import JobRejected
 from covey.scheduler.view import LedgerView
 from covey.settings import Settings
+from covey.testing.ending import end, ended, line_of
 
 OWNER = Path(__file__).with_name("private_owner.py")
 Owner = Callable[..., AbstractContextManager["subprocess.Popen[str]"]]
@@ -34,15 +35,9 @@ def owner(covey: CommandLine) -> Owner:
             stdout=subprocess.PIPE,
             text=True,
         )
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "1\n"
+        with ended(process):
+            assert line_of(process) == "1\n"
             yield process
-        finally:
-            process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
 
     return started
 
@@ -77,8 +72,7 @@ def test_cancelling_a_private_run_stops_its_owner_and_records_what_was_left(
 
 def test_cancelling_an_interrupted_run_needs_no_owner(covey: CommandLine, owner: Owner) -> None:
     with owner() as process:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        end(process)
     value = checked("cancel", covey("cancel", "all", "--json").out)
     assert value["cancelled"] == [{"job": 1, "tasks": [], "state": "cancelled"}]
 
@@ -115,10 +109,10 @@ def test_following_a_running_job_ends_with_its_tasks_and_ctrl_c_leaves_it(
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert attached.stderr is not None
-        assert "job 1 running: 1 of 3 done" in attached.stderr.readline()
-        attached.send_signal(signal.SIGINT)
-        _, said = attached.communicate(timeout=60)
+        with ended(attached):
+            assert "job 1 running: 1 of 3 done" in line_of(attached, attached.stderr)
+            attached.send_signal(signal.SIGINT)
+            _, said = attached.communicate(timeout=60)
         assert attached.returncode == 130
         assert "job 1 goes on: covey attach 1   covey cancel 1" in said
         assert process.poll() is None
@@ -140,13 +134,11 @@ def test_not_even_the_first_task_starts_where_memory_or_load_forbids_which_is_sa
         text=True,
         env=covey.env,
     )
-    try:
-        assert process.stderr is not None
-        said = [process.stderr.readline() for _ in range(3)]
+    with ended(process):
+        said = [line_of(process, process.stderr) for _ in range(3)]
         assert said[1].startswith("covey: waits: nothing starts while ")
         assert said[1].rstrip().endswith(f"({gate[0]})")
         assert "0/1 0%  0 running" in said[2]
-    finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
 

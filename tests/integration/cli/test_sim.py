@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from covey.testing.ending import ended
 from covey.testing.waiting import wait_until
 
 #: Hang guards on a loaded machine.
@@ -40,13 +41,14 @@ def test_a_signal_ends_a_simulation_and_its_processes_at_once(
 ):
     words = ("sim", "fig3", "--loads", "0.8", "--processes", "2")
     command = [sys.executable, "-m", "covey", *words]
-    with subprocess.Popen(
+    simulation = subprocess.Popen(
         command,
         env=os.environ | {"COVEY_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-    ) as simulation:
+    )
+    with ended(simulation):
         try:
 
             def workers() -> list[int]:
@@ -61,8 +63,7 @@ def test_a_signal_ends_a_simulation_and_its_processes_at_once(
                 os.kill(simulation.pid, number)
             assert simulation.wait(ENDED_WITHIN_S) == code
             wait_until(lambda: not any(map(_is_worker, begun)), timeout_s=ENDED_WITHIN_S)
-            assert simulation.stderr is not None
-            said = simulation.stderr.read()
+            said = simulation.communicate(timeout=ENDED_WITHIN_S)[1]
             assert b"Traceback" not in said
             # The helper of multiprocessing complains of what nobody could clean up.
             assert number is signal.SIGKILL or b"leaked" not in said

@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 
 import covey
+from covey.testing.ending import EXECUTOR_MAX_S, shut
 from covey.testing.leaks import Traces, no_leaks
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _first_use() -> None:
     """What is made once per process (libuv has a pipe for signals) is no leak."""
-    with covey.Executor(1, local=True) as executor:
-        executor.submit(abs, -1).result()
+    executor = covey.Executor(1, local=True)
+    try:
+        executor.submit(abs, -1).result(EXECUTOR_MAX_S)
+    finally:
+        shut(executor)
 
 
 @pytest.fixture(autouse=True)
@@ -27,5 +31,7 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
 @pytest.fixture
 def ex(traces: Traces) -> Iterator[covey.Executor]:
     """Two slots of this machine."""
-    with covey.Executor(2) as executor:
-        yield executor
+    executor = covey.Executor(2)
+    yield executor
+    # With a limit: what a test that failed has left there may never end.
+    shut(executor)

@@ -14,6 +14,7 @@ import covey
 from covey.errors import JobCancelled, JobNotFound, JobRejected, NotUp, UsageError
 from covey.testing import faults
 from covey.testing.cluster import Lab
+from covey.testing.ending import ended, line_of
 from covey.testing.faults import ClusterParts
 from covey.testing.waiting import wait_until
 
@@ -114,11 +115,9 @@ print(executor.job, flush=True)
 futures[0].result()
 """,
     )
-    assert asks.stdout is not None
-    job = int(asks.stdout.readline())
-    wait_until(lambda: lab.job(job).held == 6, describe=lambda: {"held": lab.job(job).held})
-    asks.kill()
-    asks.communicate()
+    with ended(asks):
+        job = int(line_of(asks))
+        wait_until(lambda: lab.job(job).held == 6, describe=lambda: {"held": lab.job(job).held})
     with covey.Executor.attach(job) as calls:
         assert not calls[5].done()
         gate.touch()

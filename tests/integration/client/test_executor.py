@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import covey
+from covey.testing.ending import join
 from covey.testing.waiting import wait_until
 
 
@@ -228,8 +229,7 @@ def test_threads_submit_at_once(ex: covey.Executor) -> None:
     threads = [threading.Thread(target=work, args=(1000 * n,)) for n in range(8)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    join(*threads)
     assert sorted(sums) == sorted(sum(range(1000 * n, 1000 * n + 500)) for n in range(8))
 
 

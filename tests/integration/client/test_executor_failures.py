@@ -16,7 +16,7 @@ import pytest
 import covey
 from covey.agent.proctree import identify
 from covey.errors import ResultTooLarge, TaskCrashed, TaskFailed, TaskTimeout, Unpicklable
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 #: How often others may have the processor in the moment that is measured.
 TRIES = 40
@@ -253,6 +253,8 @@ def test_what_a_task_prints_appears_where_the_program_prints(tmp_path: Path) -> 
         "with covey.Executor(1, local=True) as ex:\n"
         "    [ex.submit(speak, n).result() for n in range(2)]\n"
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, timeout=COMMAND_MAX_S
+    )
     assert sorted(done.stdout.split("\n")[:-1]) == ["out 0", "out 1", "sub", "sub"]
     assert done.stderr == "err 0\nerr 1\n"

@@ -13,8 +13,9 @@ from tests.integration.client.programs import script, start
 import covey
 from covey.agent import proctree
 from covey.errors import CoveyError
+from covey.testing.ending import end, ended, line_of, shut
 from covey.testing.leaks import Traces
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import NeverHappened, wait_until
 
 #: Longest that anything here takes, also on a starved machine.
 RESULT_MAX_S = 100.0
@@ -104,9 +105,8 @@ while len([n for n in os.listdir('.') if n.startswith('run-')]) < 2:
 
 
 def test_a_client_that_is_killed_leaves_nothing(tmp_path: Path, traces: Traces) -> None:
-    with start(tmp_path, RUNNING + "print('up')\ntime.sleep(600)\n") as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "up\n"
+    with ended(start(tmp_path, RUNNING + "print('up')\ntime.sleep(600)\n")) as program:
+        assert line_of(program) == "up\n"
         assert len(traces.processes()) >= 6
         program.kill()
     traces.wait_gone()
@@ -115,9 +115,8 @@ def test_a_client_that_is_killed_leaves_nothing(tmp_path: Path, traces: Traces) 
 def test_everything_killed_at_once_is_cleaned_up_by_the_next(
     tmp_path: Path, traces: Traces
 ) -> None:
-    with start(tmp_path, RUNNING + "print('up')\ntime.sleep(600)\n") as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "up\n"
+    with ended(start(tmp_path, RUNNING + "print('up')\ntime.sleep(600)\n")) as program:
+        assert line_of(program) == "up\n"
         for pid in [*traces.roots(), *traces.servers(), program.pid]:
             proctree.signal_all([pid], signal.SIGKILL)
     with covey.Executor(1) as ex:
@@ -127,18 +126,16 @@ def test_everything_killed_at_once_is_cleaned_up_by_the_next(
 
 def test_ctrl_c_while_waiting_cancels_and_leaves_nothing(tmp_path: Path, traces: Traces) -> None:
     text = RUNNING + "print('up')\nwith ex:\n    futures[0].result()\n"
-    with start(tmp_path, text) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "up\n"
+    with ended(start(tmp_path, text)) as program:
+        assert line_of(program) == "up\n"
         program.send_signal(signal.SIGINT)
         assert program.wait(RESULT_MAX_S) == -signal.SIGINT
     traces.wait_gone()
 
 
 def test_ctrl_c_that_nobody_catches_ends_the_program(tmp_path: Path, traces: Traces) -> None:
-    with start(tmp_path, RUNNING + "print('up')\nfutures[0].result()\n") as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "up\n"
+    with ended(start(tmp_path, RUNNING + "print('up')\nfutures[0].result()\n")) as program:
+        assert line_of(program) == "up\n"
         program.send_signal(signal.SIGINT)
         assert program.wait(RESULT_MAX_S) == -signal.SIGINT
     traces.wait_gone()
@@ -155,6 +152,16 @@ def test_an_executor_that_was_never_used_leaves_nothing(traces: Traces) -> None:
     covey.Executor(1).shutdown(wait=False)
     covey.Executor(1)
     gc.collect()
+    traces.wait_gone()
+
+
+def test_in_tests_what_never_ends_is_cancelled_and_told(traces: Traces) -> None:
+    executor = covey.Executor(1)
+    future = executor.submit(time.sleep, 600)
+    wait_until(future.running)
+    with pytest.raises(NeverHappened, match="the end of what was submitted"):
+        shut(executor, timeout_s=0.5)
+    assert future.cancelled()
     traces.wait_gone()
 
 
@@ -207,11 +214,9 @@ def test_forked_children_do_not_keep_the_cluster_of_a_dead_parent(
             time.sleep(600)
         time.sleep(600)
     """
-    with start(tmp_path, textwrap.dedent(text)) as program:
-        assert program.stdout is not None
-        child = int(program.stdout.readline().split()[1])
-        program.kill()
-        program.wait()
+    with ended(start(tmp_path, textwrap.dedent(text))) as program:
+        child = int(line_of(program).split()[1])
+        end(program)
         wait_until(lambda: traces.processes() == [child], describe=traces.processes)
         os.kill(child, signal.SIGKILL)
 

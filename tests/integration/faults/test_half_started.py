@@ -13,7 +13,7 @@ from covey.bus import lock
 from covey.bus.binary import find_server
 from covey.testing import faults
 from covey.testing.cluster import Lab
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 #: Far over what any takes, also on a starved machine.
 pytestmark = pytest.mark.timeout(300)
@@ -104,6 +104,10 @@ def test_after_an_up_that_was_killed_the_next_one_works(lab: Lab, there: str) ->
 def _die(lab: Lab, there: str) -> None:
     words = [there, "up", "--local", "2", "--slots", "1"]
     done = subprocess.run(
-        [sys.executable, "-c", DYING_UP, *words], env=lab.env, cwd=lab.directory, check=False
+        [sys.executable, "-c", DYING_UP, *words],
+        env=lab.env,
+        cwd=lab.directory,
+        check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert done.returncode == -signal.SIGKILL

@@ -19,7 +19,8 @@ from tests.integration.faults.laws import (
 from covey.bus.binary import find_server
 from covey.settings import read_settings
 from covey.testing.cluster import Lab
-from covey.testing.waiting import wait_until
+from covey.testing.ending import ended
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 #: Far over what any takes, also on a starved machine.
 pytestmark = pytest.mark.timeout(300)
@@ -211,12 +212,8 @@ def _port_in(ports: Path) -> str:
 
 @contextmanager
 def _started(words: list[str]) -> Generator[None]:
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    try:
+    with ended(subprocess.Popen(words, stderr=subprocess.DEVNULL)):
         yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager
@@ -224,12 +221,12 @@ def _small_disk(directory: Path, *, size_kib: int) -> Generator[None]:
     directory.mkdir()
     options = f"size={size_kib}k,mode=700"
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
+    if subprocess.run(mount, capture_output=True, check=False, timeout=COMMAND_MAX_S).returncode:
         pytest.skip("this container may not mount a file system")
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
+        subprocess.run(["umount", "-l", str(directory)], check=True, timeout=COMMAND_MAX_S)
 
 
 def _fill(path: Path) -> None:

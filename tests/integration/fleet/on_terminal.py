@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from covey.testing.cluster import Lab
+from covey.testing.ending import end
 from covey.testing.waiting import wait_until
 
 #: Longest time to anything that is awaited, on a starved machine.
@@ -56,7 +57,5 @@ class OnTerminal:
         return self.process.returncode
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        end(self.process)
         os.close(self.ours)

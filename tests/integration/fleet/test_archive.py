@@ -12,6 +12,7 @@ from tests.integration.fleet.reach import python_of
 
 from covey.fleet import archive as building
 from covey.fleet.archive import Archive
+from covey.testing.waiting import COMMAND_MAX_S
 
 #: All that a machine may come to import: an agent, its children, and programs of users there.
 _AGENT = (
@@ -41,6 +42,7 @@ def test_the_archives_run_on_every_python_that_covey_supports(
             env=env,
             cwd=tmp_path,
             check=False,
+            timeout=COMMAND_MAX_S,
         )
         assert said in done.stdout + done.stderr, (argv, done)
         assert "Traceback" not in done.stderr
@@ -55,6 +57,7 @@ def _said_from(archive: Archive, program: str, **env: str) -> str:
         text=True,
         env=env,
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -105,6 +108,7 @@ def test_an_archive_is_the_same_whatever_the_order_of_dictionaries(tmp_path: Pat
             text=True,
             env={**os.environ, "PYTHONHASHSEED": str(number)},
             check=True,
+            timeout=COMMAND_MAX_S,
         )
         digests.add(done.stdout)
     assert len(digests) == 1

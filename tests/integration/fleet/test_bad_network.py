@@ -9,6 +9,7 @@ from tests.fleets import a_fleet
 from tests.integration.fleet.ways import RUN_MAX_S, kind_of, way
 
 from covey.errors import ConnectFailed
+from covey.testing.ending import join
 from covey.testing.proxy import Link, proxy_to
 from covey.testing.sshd import Fleet
 from covey.testing.waiting import wait_until
@@ -37,12 +38,13 @@ def test_the_proxy_passes_everything_in_order_and_both_ends(link: Link):
     ):
         between.jitter_s = 0.01
         client = socket.create_connection(("127.0.0.1", between.port))
+        server.settimeout(RUN_MAX_S)
         other, _ = server.accept()
         with client, other:
             sender = threading.Thread(target=_send, args=(client, data))
             sender.start()
             assert _read_all(other) == data
-            sender.join()
+            join(sender)
             other.sendall(b"got it")
             other.shutdown(socket.SHUT_WR)
             assert _read_all(client) == b"got it"
@@ -78,7 +80,7 @@ def test_a_stall_that_ends_is_survived_by_what_runs(lab: Fleet, link: Link):
         thread.start()
         assert answers == []
         link.go_on()
-        thread.join()
+        join(thread)
         assert answers == [b"on\n"]
 
 

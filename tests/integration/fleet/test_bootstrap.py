@@ -22,6 +22,7 @@ from covey.fleet.ssh import Connection
 from covey.fleet.ssh_command import Done
 from covey.testing.machine import Machine
 from covey.testing.sshd import Fleet
+from covey.testing.waiting import COMMAND_MAX_S
 
 CLUSTER = "test"
 
@@ -212,13 +213,19 @@ def test_a_connection_that_dies_during_the_transfer_leaves_nothing_under_the_nam
 def _mounted(*argv: str, at: Path) -> Generator[None]:
     if os.getuid() != 0:
         pytest.skip("needs root, to mount")
-    done = subprocess.run(["mount", *argv, str(at)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["mount", *argv, str(at)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_MAX_S,
+    )
     if done.returncode:
         pytest.skip(f"cannot mount here: {done.stderr.strip()}")
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
+        subprocess.run(["umount", "--lazy", str(at)], check=True, timeout=COMMAND_MAX_S)
 
 
 def test_a_full_disk_is_said_and_what_was_half_written_is_gone(

@@ -14,9 +14,10 @@ from covey.errors import ConnectFailed
 from covey.fleet.contact import Contact, log_in, root_warning
 from covey.fleet.host import Host
 from covey.fleet.ssh import Connection, Ssh
+from covey.testing.ending import join
 from covey.testing.leaks import no_leaks
 from covey.testing.sshd import Fleet
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 #: Several sshds start for each test: some seconds on a starved machine.
 pytestmark = pytest.mark.timeout(180)
@@ -81,7 +82,11 @@ def refused(lab: Fleet, directory: Path, contact: Contact) -> ConnectFailed:
 def fingerprint(lab: Fleet, name: str) -> str:
     key = lab[name].directory / "host_key.pub"
     done = subprocess.run(
-        ["ssh-keygen", "-l", "-f", key], capture_output=True, text=True, check=True
+        ["ssh-keygen", "-l", "-f", key],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=COMMAND_MAX_S,
     )
     return done.stdout.split()[1]
 
@@ -140,8 +145,7 @@ def test_three_machines_ask_one_at_a_time_and_waiting_is_no_silence(three: Fleet
             timeout_s=RUN_MAX_S,
         )
         person.is_there.set()
-        for thread in threads:
-            thread.join()
+        join(*threads)
         for one in ways:
             one.close()
     assert troubles == []
@@ -188,7 +192,7 @@ def test_the_password_is_in_no_argument_no_environment_and_no_file(guarded: Flee
             log_in(connection, contact)
         finally:
             stop.set()
-            watcher.join()
+            join(watcher)
             connection.close()
     assert seen == []
 
@@ -243,6 +247,7 @@ def test_a_passphrase_is_asked_for_once_for_all_machines(three: Fleet, directory
         ["ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame", "-f", lab.key],
         check=True,
         stdout=subprocess.DEVNULL,
+        timeout=COMMAND_MAX_S,
     )
     person = Sitter("open sesame")
     with Contact(directory, person=person) as contact:
@@ -259,6 +264,7 @@ def test_a_locked_key_without_anybody_to_ask_waits_for_covey_up(lab: Fleet, dire
         ["ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame", "-f", lab.key],
         check=True,
         stdout=subprocess.DEVNULL,
+        timeout=COMMAND_MAX_S,
     )
     with pytest.raises(ConnectFailed) as told:
         Ssh(directory, environ(lab)).connection(Host("lab1", "lab1")).open()

@@ -14,7 +14,7 @@ from tests.fleets import a_fleet
 
 from covey.testing.cluster import Lab
 from covey.testing.sshd import Fleet
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "schemas" / "doctor.json"
 
@@ -127,16 +127,18 @@ def test_a_full_disk_and_a_read_only_home_are_wrong(covey: Lab, lab: Fleet):
         try:
             found = looked(covey, "lab1", "lab2", code=1)
         finally:
-            subprocess.run(["umount", str(frozen)], check=True)
+            subprocess.run(["umount", str(frozen)], check=True, timeout=COMMAND_MAX_S)
     finally:
-        subprocess.run(["umount", str(full)], check=True)
+        subprocess.run(["umount", str(full)], check=True, timeout=COMMAND_MAX_S)
     assert "No space left" in found["lab1"]["home"]["text"]
     assert found["lab1"]["disk"]["state"] == "wrong"
     assert "Read-only" in found["lab2"]["home"]["text"]
 
 
 def _mount(*words: str) -> None:
-    done = subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["mount", *words], capture_output=True, text=True, check=False, timeout=COMMAND_MAX_S
+    )
     if done.returncode:
         pytest.skip(f"this container may not mount: {done.stderr.strip()}")
 

@@ -10,6 +10,8 @@ import pytest
 from tests.integration.fleet.far import begin_on, files_there, head_on
 from tests.integration.fleet.room import LONG_S, Room, room_of
 
+from covey.testing.ending import ended, line_of
+
 pytestmark = pytest.mark.timeout(300)
 
 PROGRAM = """
@@ -33,10 +35,10 @@ def test_calls_go_to_schedulers_of_a_far_head_and_to_the_next_one(archives: Path
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert program.stdout is not None
-        assert program.stdout.readline() == "2470\n"
-        os.kill(files_there(room, "lab1").schedulers()["s1"].pid, signal.SIGKILL)
-        out, _ = program.communicate("\n", timeout=LONG_S)
+        with ended(program):
+            assert line_of(program, timeout_s=LONG_S) == "2470\n"
+            os.kill(files_there(room, "lab1").schedulers()["s1"].pid, signal.SIGKILL)
+            out, _ = program.communicate("\n", timeout=LONG_S)
         assert (program.returncode, out) == (0, "200000 32\n")
     for one in there:
         one.communicate(timeout=LONG_S)
@@ -44,6 +46,5 @@ def test_calls_go_to_schedulers_of_a_far_head_and_to_the_next_one(archives: Path
 
 def _scheduler(room: Room, name: str) -> "subprocess.Popen[bytes]":
     begun = begin_on(room, "lab1", "scheduler", "--name", name)
-    assert begun.stdout is not None
-    assert b"is ready" in begun.stdout.readline()
+    assert "is ready" in line_of(begun, timeout_s=LONG_S)
     return begun

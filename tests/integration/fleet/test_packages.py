@@ -11,7 +11,7 @@ from tests.integration.fleet.site import Site
 
 from covey.errors import BootstrapFailed
 from covey.testing.nats import CLUSTER
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 
 def _wheel(directory: Path, name: str) -> Path:
@@ -38,7 +38,9 @@ def test_the_packages_of_a_machine_are_installed_once(site: Site, tmp_path: Path
     argv = Path(f"/proc/{started.pid}/cmdline").read_bytes().split(b"\0")
     assert argv[0] == os.fsencode(python)
     say = "import covey_trial_package as p; print(p.ANSWER)"
-    done = subprocess.run([python, "-c", say], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", say], capture_output=True, text=True, check=False, timeout=COMMAND_MAX_S
+    )
     assert done.stdout == "42\n", done.stderr
     site.stop()
     site.start(order)

@@ -17,7 +17,7 @@ from covey.agent import proctree
 from covey.errors import BootstrapFailed
 from covey.fleet.archive import Archive
 from covey.testing.nats import CLUSTER, running_server
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="needs root, for an account of its own"),
@@ -41,19 +41,25 @@ def site(archive: Archive) -> Generator[Site]:
             # Outside of the machine's home; the next account may have the same number.
             shutil.rmtree(_keys(site), ignore_errors=True)
             remove = ["crontab", "-u", site.machine.user, "-r"]
-            subprocess.run(remove, capture_output=True, check=False)
+            subprocess.run(remove, capture_output=True, check=False, timeout=COMMAND_MAX_S)
 
 
 def _crontab(site: Site) -> str:
     argv = ["crontab", "-u", site.machine.user, "-l"]
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(
+        argv, capture_output=True, text=True, check=False, timeout=COMMAND_MAX_S
+    ).stdout
 
 
 def _reboot(site: Site, pid: int) -> None:
     """All processes of the machine die, its /tmp is emptied, and cron runs what it has."""
     proctree.signal_all(site.machine.processes(), signal.SIGKILL)
     wait_until(lambda: proctree.identify(pid) is None and not site.machine.processes())
-    subprocess.run(["find", str(site.machine.tmp), "-mindepth", "1", "-delete"], check=True)
+    subprocess.run(
+        ["find", str(site.machine.tmp), "-mindepth", "1", "-delete"],
+        check=True,
+        timeout=COMMAND_MAX_S,
+    )
     account = pwd.getpwnam(site.machine.user)
     (line,) = [line for line in _crontab(site).splitlines() if line.startswith("@reboot ")]
     subprocess.run(
@@ -71,6 +77,7 @@ def _reboot(site: Site, pid: int) -> None:
         group=account.pw_gid,
         extra_groups=[],
         check=True,
+        timeout=COMMAND_MAX_S,
     )
 
 
@@ -96,7 +103,7 @@ def test_a_persistent_agent_comes_back_after_a_reboot_and_waits_for_its_tunnel(s
 def test_a_stop_takes_the_line_and_the_keys_away_and_leaves_other_lines(site: Site) -> None:
     theirs = "5 4 * * * /bin/true # mine\n"
     argv = ["crontab", "-u", site.machine.user, "-"]
-    subprocess.run(argv, input=theirs, text=True, check=True)
+    subprocess.run(argv, input=theirs, text=True, check=True, timeout=COMMAND_MAX_S)
     site.start()
     assert len(_crontab(site).splitlines()) == 2
     site.stop()

@@ -17,6 +17,7 @@ from covey.agent import proctree
 from covey.errors import ConnectFailed
 from covey.fleet.host import Host
 from covey.fleet.ssh import Ssh, script, words
+from covey.testing.ending import join
 from covey.testing.sshd import Fleet
 from covey.testing.waiting import wait_until
 
@@ -112,8 +113,7 @@ def test_two_who_open_at_once_have_one_connection(lab: Fleet):
         threads = [threading.Thread(target=one.open) for one in both]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        join(*threads)
         try:
             assert both[0].pid() is not None
             assert both[0].pid() == both[1].pid()
@@ -181,8 +181,7 @@ def test_more_commands_at_once_than_sshd_takes_sessions_all_end_well(lab: Fleet)
         threads = [threading.Thread(target=one) for _ in range(24)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        join(*threads)
         assert codes == [0] * 24
 
 

@@ -12,6 +12,7 @@ from tests.integration.fleet.ways import RUN_MAX_S, control_dir, environ, kind_o
 from covey.errors import ConnectFailed
 from covey.fleet.host import Host
 from covey.fleet.ssh import Ssh
+from covey.testing.ending import join
 from covey.testing.sshd import Fleet
 from covey.testing.waiting import wait_until
 
@@ -128,7 +129,7 @@ def test_an_sshd_that_is_full_is_tried_again(lab: Fleet):
         freed = threading.Thread(target=_free, args=(hog, lab))
         freed.start()
         connection.open(timeout_s=RUN_MAX_S)
-        freed.join()
+        join(freed)
         assert connection.pid() is not None
         assert connection.closed_count >= 1
 
@@ -185,7 +186,7 @@ def test_a_machine_that_answers_garbage_is_no_sshd():
         finally:
             stop.set()
             socket.create_connection(liar.getsockname()).close()
-            thread.join()
+            join(thread)
     assert kind_of(error) in ("closed", "failed")
     assert "covey doctor lab1" in str(error) or "ssh lab1 true" in str(error)
 

@@ -11,8 +11,9 @@ import pytest
 from tests.integration.fleet.room import LONG_S, Room, room_of
 
 from covey.agent import proctree
+from covey.testing.ending import ended
 from covey.testing.sshd import Fleet
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -186,12 +187,10 @@ def test_the_head_waits_for_a_key_and_takes_it_from_whoever_types_a_command(
 def _ssh_agent(fleet: Fleet) -> Generator[str]:
     """A real ssh-agent that holds the key of the fleet; its socket."""
     socket = str(fleet.client / "agent.sock")
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
-    try:
+    with ended(subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)):
         wait_until(lambda: Path(socket).exists(), timeout_s=LONG_S)
         env = {**os.environ, "SSH_AUTH_SOCK": socket}
-        subprocess.run(["ssh-add", "-q", str(fleet.key)], env=env, check=True)
+        subprocess.run(
+            ["ssh-add", "-q", str(fleet.key)], env=env, check=True, timeout=COMMAND_MAX_S
+        )
         yield socket
-    finally:
-        agent.kill()
-        agent.wait()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.fleet.room import LONG_S, room_of
 
-from covey.testing.waiting import wait_until
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -175,7 +175,7 @@ def test_nothing_listens_beyond_loopback(archives: Path) -> None:
         for machine in room.fleet.machines.values():
             ours |= set(machine.processes())
         listening = subprocess.run(
-            ["ss", "-ltnpH"], capture_output=True, text=True, check=True
+            ["ss", "-ltnpH"], capture_output=True, text=True, check=True, timeout=COMMAND_MAX_S
         ).stdout.splitlines()
         mine = [line for line in listening if any(f"pid={pid}," in line for pid in ours)]
         # The bus server.
@@ -211,3 +211,32 @@ def test_ctrl_c_while_the_head_starts_leaves_no_head(archives: Path) -> None:
             describe=lambda: {"left": room.lab.left()},
             timeout_s=LONG_S,
         )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_up_as_ctrl_c_does(archives: Path, number: signal.Signals) -> None:
+    with room_of(archives, count=2) as room:
+        room.up("lab1")
+        with room.machine("lab2").frozen():
+            call = room.lab.start("up", "lab1", "lab2")
+            logs = room.files.control_dir()
+            wait_until(lambda: len(list(logs.glob("*.log"))) == 2, timeout_s=LONG_S)
+            call.process.send_signal(number)
+            assert call.wait() == 128 + number
+            # What it had not come to is no part of the cluster; the rest is as it was.
+            assert room.lab.states() == {"lab1": "ready"}
+        assert {row["state"] for row in room.up("lab1", "lab2").values()} == {"running", "started"}
+
+
+def test_machines_of_an_up_that_was_killed_say_what_to_do_and_the_next_one_does_it(
+    archives: Path,
+) -> None:
+    with room_of(archives, count=2) as room:
+        room.up("lab1")
+        with room.machine("lab2").frozen():
+            call = room.lab.start("up", "lab1", "lab2")
+            wait_until(lambda: "lab2" in room.lab.states(), timeout_s=LONG_S)
+            room.await_state("lab2", "joining", "covey up lab2")
+            call.kill()
+        assert room.row("lab2")["state"] == "joining"
+        assert {row["state"] for row in room.up().values()} == {"running", "started"}

@@ -21,7 +21,8 @@ from covey.scheduler.ledger import Items, Ledger
 from covey.scheduler.opening import connect_writer
 from covey.scheduler.reader import LedgerReader
 from covey.scheduler.view import LedgerView
-from covey.testing.waiting import wait_until
+from covey.testing.ending import ended, join, line_of
+from covey.testing.waiting import COMMAND_MAX_S, WAIT_MAX_S, wait_until
 
 #: Writes tasks for ever, with large or small output; prints each number once it is durable.
 _WRITER = """
@@ -63,13 +64,11 @@ def test_a_writer_killed_at_random_moments_keeps_all_that_it_confirmed(tmp_path:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": f"{Path.cwd()}:{Path.cwd() / 'src'}"},
         )
-        assert writer.stdout is not None
-        lines = [writer.stdout.readline() for _ in range(rng.randrange(1, 1500))]
-        writer.send_signal(signal.SIGKILL)
-        lines += writer.stdout.read().splitlines(keepends=True)
-        writer.wait()
-        writer.stdout.close()
-        confirmed |= {int(line) for line in lines if line.endswith(b"\n")}
+        with ended(writer):
+            lines = [line_of(writer) for _ in range(rng.randrange(1, 1500))]
+            writer.send_signal(signal.SIGKILL)
+            lines += writer.communicate(timeout=WAIT_MAX_S)[0].decode().splitlines(keepends=True)
+        confirmed |= {int(line) for line in lines if line.endswith("\n")}
         with_gap = _check(path, confirmed)
         first = with_gap + 1
     assert len(confirmed) > 2000
@@ -100,6 +99,7 @@ def a_small_disk(size: str) -> Generator[Path]:
         ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", mount],
         check=False,
         capture_output=True,
+        timeout=COMMAND_MAX_S,
     )
     if done.returncode:
         mount.rmdir()
@@ -107,7 +107,7 @@ def a_small_disk(size: str) -> Generator[Path]:
     try:
         yield mount
     finally:
-        subprocess.run(["umount", "-l", mount], check=True)
+        subprocess.run(["umount", "-l", mount], check=True, timeout=COMMAND_MAX_S)
         mount.rmdir()
 
 
@@ -159,14 +159,16 @@ def test_a_disk_without_room_for_an_empty_ledger_is_one_sentence() -> None:
 @contextmanager
 def read_only(directory: Path) -> Generator[None]:
     """Nobody may write there, not even root."""
-    done = subprocess.run(["mount", "--bind", directory, directory], check=False)
+    done = subprocess.run(
+        ["mount", "--bind", directory, directory], check=False, timeout=COMMAND_MAX_S
+    )
     if done.returncode:
         pytest.skip("a read-only mount needs root")
-    subprocess.run(["mount", "-o", "remount,ro,bind", directory], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", directory], check=True, timeout=COMMAND_MAX_S)
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", directory], check=True)
+        subprocess.run(["umount", "-l", directory], check=True, timeout=COMMAND_MAX_S)
 
 
 def test_a_ledger_that_nobody_may_write_can_be_read(tmp_path: Path) -> None:
@@ -235,5 +237,5 @@ def test_a_ledger_waits_for_whoever_begins_the_same_file(tmp_path: Path) -> None
     db = connect_writer(path)
     assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     db.close()
-    release.join()
+    join(release)
     other.close()

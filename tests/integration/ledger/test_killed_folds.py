@@ -13,6 +13,7 @@ from covey.scheduler.folding import fold
 from covey.scheduler.pruning import prune
 from covey.scheduler.runs import RunDir
 from covey.scheduler.view import LedgerView
+from covey.testing.waiting import COMMAND_MAX_S
 
 #: Runs `action` and dies at the `limit`-th line that it executes in the module.
 _DIE = """
@@ -50,7 +51,9 @@ def _kill_at_every_line(
         shutil.rmtree(state, ignore_errors=True)
         shutil.copytree(prepared, state)
         script = _DIE.format(module=module, action=action)
-        done = subprocess.run([sys.executable, "-c", script, state, str(limit)], check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script, state, str(limit)], check=False, timeout=COMMAND_MAX_S
+        )
         check(state)
         if done.returncode == 0:
             return deaths

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from covey.agent.persist import crontab_line, unit_text, without_line
+from covey.testing.waiting import COMMAND_MAX_S
 
 AWKWARD = ["a b", "it's", '"q"', "50%", "$HOME", "`id`", "back\\slash", "%h;echo x", "é", "*"]
 
@@ -34,6 +35,7 @@ def test_a_crontab_line_runs_under_the_bare_environment_of_cron(tmp_path: Path) 
         ["/bin/sh", "-c", command.replace("\\%", "%")],
         env={"HOME": str(tmp_path), "LOGNAME": "x", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"},
         check=True,
+        timeout=COMMAND_MAX_S,
     )
     assert told.read_text().splitlines() == AWKWARD
 
@@ -57,6 +59,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         text=True,
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(tmp_path)},
         check=False,
+        timeout=COMMAND_MAX_S,
     )
     ours = [line for line in done.stderr.splitlines() if "covey" in line]
     assert (done.returncode, ours) == (0, []), done.stderr
@@ -71,7 +74,9 @@ def _words_of(text: str) -> list[str]:
 
 def test_the_command_of_a_unit_runs_whatever_its_program_is_called(tmp_path: Path) -> None:
     argv, told = _echoing(tmp_path)
-    subprocess.run(_words_of(unit_text(argv, "agent lab1")), env={}, check=True)
+    subprocess.run(
+        _words_of(unit_text(argv, "agent lab1")), env={}, check=True, timeout=COMMAND_MAX_S
+    )
     assert told.read_text().splitlines() == AWKWARD
 
 

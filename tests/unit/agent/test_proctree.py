@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from covey.agent import proctree
+from covey.testing.ending import ended
 from covey.testing.waiting import wait_until
 
 #: One in ten would come between two programs.
@@ -25,10 +26,12 @@ def tree(owner: str) -> Generator[subprocess.Popen[bytes]]:
     """A shell, and below it a shell that ignores SIGTERM and has a session of its own."""
     script = "setsid sh -c \"trap '' TERM; while :; do sleep 0.05; done\" & sleep 60 & wait"
     env = os.environ | {"COVEY_OWNER": owner}
-    with subprocess.Popen(["sh", "-c", script], env=env) as process:
-        wait_until(lambda: len(proctree.descendants(process.pid)) >= 3)
-        yield process
-        proctree.kill_orphans(owner, 0.0)
+    with ended(subprocess.Popen(["sh", "-c", script], env=env)) as process:
+        try:
+            wait_until(lambda: len(proctree.descendants(process.pid)) >= 3)
+            yield process
+        finally:
+            proctree.kill_orphans(owner, 0.0)
 
 
 def test_descendants_are_found_whatever_their_session(tree: subprocess.Popen[bytes]) -> None:
@@ -67,11 +70,8 @@ def test_a_process_that_becomes_another_program_all_the_time_is_found_each_time(
 ) -> None:
     again = tmp_path / "again"
     again.write_text(f"exec /bin/sh {again}\n")
-    with subprocess.Popen(["/bin/sh", again], env={"COVEY_OWNER": owner}) as process:
-        try:
-            looks = [[found.pid for found in proctree.find_owned(owner)] for _ in range(LOOKS)]
-        finally:
-            process.kill()
+    with ended(subprocess.Popen(["/bin/sh", again], env={"COVEY_OWNER": owner})) as process:
+        looks = [[found.pid for found in proctree.find_owned(owner)] for _ in range(LOOKS)]
     assert looks == [[process.pid]] * LOOKS
 
 
@@ -94,7 +94,7 @@ def test_a_process_is_its_pid_and_its_start(tree: subprocess.Popen[bytes]) -> No
 def test_a_zombie_or_nobody_is_no_process() -> None:
     process = subprocess.Popen(["true"])
     wait_until(lambda: proctree.identify(process.pid) is None)
-    assert process.wait() == 0
+    assert process.wait(60) == 0
     assert proctree.identify(process.pid) is None
     assert proctree.children(process.pid) == []
     proctree.signal_all([process.pid], 15)

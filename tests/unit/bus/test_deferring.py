@@ -3,10 +3,16 @@
 import subprocess
 import sys
 
+from covey.testing.waiting import COMMAND_MAX_S
+
 
 def _printed(program: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_MAX_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

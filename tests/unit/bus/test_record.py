@@ -17,6 +17,7 @@ from covey.bus.record import (
     write_private,
     write_record,
 )
+from covey.testing.ending import end
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 
@@ -59,7 +60,7 @@ def test_a_dead_process_is_not_adopted() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     record = _ours(pid=child.pid, started=start_time(child.pid) or 0)
     assert is_running(record)
-    child.communicate()
+    end(child)
     assert not is_running(record)
 
 

@@ -12,6 +12,7 @@ from covey.errors import ConnectFailed
 from covey.fleet.host import Host
 from covey.fleet.master import MasterFiles, check_name, inner_options, login_options
 from covey.fleet.ssh_command import public_key_file, script, ssh_command, words
+from covey.testing.waiting import COMMAND_MAX_S
 
 FILES = MasterFiles.of(Path("/run/covey/ssh"), Host("lab1", "lab1"))
 
@@ -114,5 +115,7 @@ def test_words_are_those_words_in_a_shell(argv: list[str]):
 
 def test_a_script_is_run_by_sh_whatever_is_in_it():
     nasty = "printf %s \"a 'b' $((1+1))\"; printf ' c;d\ne'"
-    done = subprocess.run(["sh", "-c", script(nasty)], capture_output=True, check=True)
+    done = subprocess.run(
+        ["sh", "-c", script(nasty)], capture_output=True, check=True, timeout=COMMAND_MAX_S
+    )
     assert done.stdout == b"a 'b' 2 c;d\ne"
