@@ -252,7 +252,8 @@ def _next(row: JobRow, digest: _Digest) -> list[str]:
     if state_of(row) == INTERRUPTED:
         return [way_on(row)]
     if not has_ended(row):
-        return [f"covey attach {row.job}", f"covey cancel {row.job}"]
+        asking = [] if row.run is not None else [f"covey explain {row.job}"]
+        return [f"covey attach {row.job}", *asking, f"covey cancel {row.job}"]
     if digest.failed:
         return [f"covey logs {row.job}.{digest.failed[0].task}", f"covey joblog {row.job}"]
     return [f"covey logs {row.job}", f"covey joblog {row.job}"]

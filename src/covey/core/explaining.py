@@ -6,7 +6,7 @@ from typing import Any
 
 from covey.core.candidates import candidates, is_constrained
 from covey.core.gates import shut
-from covey.core.jobs import Job
+from covey.core.jobs import Job, Lease
 from covey.core.recovery import regrant_at
 from covey.core.roster import ORPHAN_AFTER_S, AgentState, Peer, Roster
 from covey.core.slots import ASIDE_MAX
@@ -28,7 +28,7 @@ def why(job: Job, task: int, roster: Roster, now: float) -> str:
         peer = roster.peers[lease.agent]
         if peer.is_ready:
             return f"granted to {lease.agent} {now - lease.since:.0f} s ago"
-        return f"{lease.agent} is {peer.state}; {_patience(job, regrant_at(peer, lease) - now)}"
+        return f"{_silence(peer, now)}; {_patience(job, peer, 'the task', [lease], now)}"
     if task < 1 or task > job.held:
         return "there is no such task"
     if task in job.held_back:
@@ -67,6 +67,19 @@ def waiting(job: Job, roster: Roster, now: float) -> list[Waiting]:
         )
         text = _why_pending(job, shape, roster, now)
         found.append(Waiting(pending.count, pending.lowest(), text, is_stuck))
+    return found
+
+
+def away(job: Job, roster: Roster, now: float) -> list[Waiting]:
+    """What of a live job was granted to agents that do not answer, by agent."""
+    found: list[Waiting] = []
+    for peer in roster.peers.values():
+        leases = [] if peer.is_ready else job.leases_of(peer.name)
+        if leases:
+            numbers, held = [task for task, _ in leases], [lease for _, lease in leases]
+            what = "the task" if len(leases) == 1 else "the first of them"
+            text = f"{_silence(peer, now)}; {_patience(job, peer, what, held, now)}"
+            found.append(Waiting(len(leases), min(numbers), text, is_stuck=False))
     return found
 
 
@@ -124,11 +137,24 @@ def absence(peer: Peer, jobs: Iterable[Job], now: float) -> Absence | None:
     return Absence(tasks, first, max(0.0, peer.since + ORPHAN_AFTER_S - now))
 
 
-def _patience(job: Job, left_s: float) -> str:
+def _silence(peer: Peer, now: float) -> str:
+    silent = f", silent for {now - peer.heard:.0f} s" if peer.heard else ""
+    return f"granted to {peer.name}, which is {peer.state}{silent}"
+
+
+def _state(peer: Peer, now: float) -> str:
+    is_silent = peer.state is AgentState.UNREACHABLE
+    return f"{peer.word}, silent for {now - peer.heard:.0f} s" if is_silent else str(peer.word)
+
+
+def _patience(job: Job, peer: Peer, what: str, leases: Iterable[Lease], now: float) -> str:
+    lost_at = peer.since + ORPHAN_AFTER_S
     if job.spec.on_lost == "wait":
-        return "the job waits until it comes back"
-    what = "fails" if job.spec.on_lost == "fail" else "is granted elsewhere"
-    return f"the task {what} in {max(0.0, left_s):.0f} s unless it comes back"
+        left_s = max(0.0, lost_at - now)
+        return f"the job waits until it comes back, or is taken for lost in {left_s:.0f} s"
+    does = "fails" if job.spec.on_lost == "fail" else "is granted elsewhere"
+    left_s = max(0.0, min(lost_at, *(regrant_at(peer, lease) for lease in leases)) - now)
+    return f"{what} {does} in {left_s:.0f} s unless it comes back"
 
 
 def _why_pending(job: Job, shape: int, roster: Roster, now: float) -> str:
@@ -140,7 +166,7 @@ def _why_pending(job: Job, shape: int, roster: Roster, now: float) -> str:
     need = terms.slots
     ready = [roster.peers[name] for name in candidates(roster, terms)]
     if not ready:
-        return _nobody(roster, terms)
+        return _nobody(roster, terms, now)
     where = _named(terms, ready)
     if not need:
         return f"{ASIDE_MAX} tasks run aside of the slots already on {where}"
@@ -150,21 +176,27 @@ def _why_pending(job: Job, shape: int, roster: Roster, now: float) -> str:
         return f"needs {need} slots at once, and {has}"
     if terms.is_spread:
         return f"runs once at a time on each machine, and waits for one of {where}"
-    return f"waits for a free slot on {where}"
+    silent = [
+        peer
+        for peer in roster.peers.values()
+        if peer.state is AgentState.UNREACHABLE and fits(terms, peer.name, peer.labels)
+    ]
+    told = ", ".join(f"{peer.name} is {_state(peer, now)}" for peer in silent[:NAMED_MAX])
+    return f"waits for a free slot on {where}{f'; {told}' if told else ''}"
 
 
 def _are_too_small(peers: list[Peer], slots: int) -> bool:
     return all(peer.slots < slots for peer in peers)
 
 
-def _nobody(roster: Roster, terms: Shape) -> str:
+def _nobody(roster: Roster, terms: Shape, now: float) -> str:
     peers = [peer for peer in roster.peers.values() if peer.state is not AgentState.LEFT]
     if not is_constrained(terms):
-        states = ", ".join(f"{peer.name} is {peer.word}" for peer in peers)
+        states = ", ".join(f"{peer.name} is {_state(peer, now)}" for peer in peers)
         return f"no agent is ready ({states or 'none is known'})"
     fitting = [peer for peer in peers if fits(terms, peer.name, peer.labels)]
     if fitting:
-        names, states = [peer.name for peer in fitting], [str(peer.word) for peer in fitting]
+        names, states = [peer.name for peer in fitting], [_state(peer, now) for peer in fitting]
     elif terms.machines:
         names, states = list(terms.machines), ["not known"] * len(terms.machines)
         known = {peer.name for peer in peers}
@@ -177,6 +209,6 @@ def _nobody(roster: Roster, terms: Shape) -> str:
 
 
 def _named(terms: Shape, peers: list[Peer]) -> str:
-    if is_constrained(terms) and len(peers) <= NAMED_MAX:
+    if len(peers) == 1 or (is_constrained(terms) and len(peers) <= NAMED_MAX):
         return ", ".join(peer.name for peer in peers)
     return f"{len(peers)} agents"

@@ -6,7 +6,7 @@ from typing import Any
 
 from covey.client.cluster import ClusterFiles, Machine
 from covey.core.agents import DRAINING, AgentState, Peer
-from covey.core.explaining import absence, held_back, waiting
+from covey.core.explaining import absence, away, held_back, waiting
 from covey.head.tunnels import TunnelKeeper
 from covey.scheduler.service import SchedulerService
 
@@ -92,14 +92,16 @@ def explained(service: SchedulerService, number: int, task: int, now: float) -> 
         if gate and job is not None and task in job.running:
             why += f"; {gate}"
         return {"running": 0, "waiting": [], "why": why}
+    gone = away(job, core.roster, now)
     waits = [
         {"tasks": one.tasks, "first": one.first, "why": one.why}
-        for one in waiting(job, core.roster, now)
+        for one in (*gone, *waiting(job, core.roster, now))
     ]
+    running = len(job.running) - sum(one.tasks for one in gone)
     why = gate
     if not (waits or job.running):
         why = "all tasks that came have ended; its input is still open"
-    return {"running": len(job.running), "waiting": waits, "why": why}
+    return {"running": running, "waiting": waits, "why": why}
 
 
 def stuck_of(service: SchedulerService, number: int, now: float) -> str:
@@ -165,6 +167,9 @@ def _why(
         return {"why": ""}
     again = "covey up --local" if machine.kind == "local" else f"covey up {machine.name}"
     why = tunnel_why or _WHY.get(state, "")
+    if state is AgentState.JOINING and row.get("tunnel") == "idle":
+        # As long as its `up` lasts; or that was killed.
+        why = f"no agent was started there yet; if no covey up is under way: {again}"
     if state is AgentState.LEFT and "protocol" in reason:
         why = f"it {reason}; replace it with: {again}"
     elif state is AgentState.LOST and not tunnel_why:

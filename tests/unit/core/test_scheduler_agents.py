@@ -13,6 +13,7 @@ from covey.core.events import (
     PeerGone,
     Restored,
 )
+from covey.core.explaining import away
 from covey.core.recovery import RESTORE_AHEAD, RESTORE_WAIT_S
 from covey.core.roster import DOUBT_S, ORPHAN_AFTER_S
 from covey.model.job import JobSpec, RetryPolicy, Shape
@@ -105,7 +106,10 @@ def test_a_task_that_ran_long_is_waited_for_as_long_as_it_ran() -> None:
     office.wait(20, alive=(silent, other))
     office.wait(15, alive=(other,))
     assert other.granted() == []
-    assert "granted elsewhere in" in office.core.explain(1, 1, office.now)
+    assert office.core.explain(1, 1, office.now) == (
+        "granted to a, which is unreachable, silent for 15 s;"
+        " the task is granted elsewhere in 5 s unless it comes back"
+    )
     office.wait(10, alive=(other,))
     assert other.granted() == [1]
 
@@ -343,3 +347,37 @@ def test_a_restored_job_with_all_tasks_done_ends() -> None:
     office = Office(durable=True)
     office.tell(a_restored_job(3, 3, done=(1, 2, 3)))
     assert office.states() == ["succeeded"]
+
+
+def test_what_waits_for_silent_agents_is_told_by_agent() -> None:
+    office = Office()
+    agents = [office.agent(name, slots=2) for name in "ab"]
+    office.job(6)
+    office.wait(20, alive=tuple(agents))
+    assert away(office.core.jobs[1], office.core.roster, office.now) == []
+    office.wait(5, alive=(agents[1],))
+    (one,) = away(office.core.jobs[1], office.core.roster, office.now)
+    assert (one.tasks, one.first) == (2, min(agents[0].granted()))
+    assert one.why == (
+        "granted to a, which is unreachable, silent for 5 s;"
+        " the first of them is granted elsewhere in 15 s unless it comes back"
+    )
+
+
+def test_who_waits_for_a_slot_is_told_which_machines_are_silent() -> None:
+    office = Office()
+    office.agent("a", slots=1)
+    other = office.agent("b", slots=1)
+    office.job(3)
+    office.wait(8, alive=(other,))
+    why = "waits for a free slot on b; a is unreachable, silent for 8 s"
+    assert office.core.explain(1, 3, office.now) == why
+
+
+def test_a_job_that_waits_for_its_silent_agents_says_for_how_long() -> None:
+    office = Office()
+    office.agent("a", slots=1)
+    office.job(1, on_lost="wait")
+    office.wait(5)
+    (one,) = away(office.core.jobs[1], office.core.roster, office.now)
+    assert "the job waits until it comes back, or is taken for lost in" in one.why
