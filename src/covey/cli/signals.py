@@ -13,7 +13,10 @@ _SIGNAL_BASE = 128
 
 @contextmanager
 def ended_by_signals() -> Generator[None]:
-    """SIGTERM and SIGHUP end the call as an error does, so that it cleans up."""
+    """SIGTERM and SIGHUP end the call as an error does, so that it cleans up.
+
+    One that is ignored (nohup) stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -28,7 +31,8 @@ def ended_by_signals() -> Generator[None]:
             # (uvloop), and the call would go on without that.
             loop.call_soon_threadsafe(_leave, number)
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    both = (signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in both if signal.getsignal(number) != signal.SIG_IGN]
     before = [signal.signal(number, end) for number in numbers]
     try:
         yield

@@ -10,6 +10,7 @@ from covey.cli.call import Call, accept_new_option, command, hosts_file_option, 
 from covey.cli.offer import host_names
 from covey.cli.output import counted, note, print_json, printable, say
 from covey.cli.raise_lines import MachineLines, summary_of
+from covey.cli.signals import ended_by_signals
 from covey.client.cluster import Machine, files_of
 from covey.errors import CoveyError, UsageError
 from covey.fleet.config import read_users
@@ -106,7 +107,8 @@ def _bring_up(call: Call, hosts: Sequence[str], chosen: dict[str, Any]) -> int:
     for line in notes:
         note(f"covey: {line}")
     asks = bool(chosen.get("ask_password"))
-    with contact_at(files_of(settings).control_dir(), asks_password=asks) as contact:
+    control_dir = files_of(settings).control_dir()
+    with ended_by_signals(), contact_at(control_dir, asks_password=asks) as contact:
         return _raise(call, settings, _order(chosen, hosts, named, contact))
 
 
@@ -155,7 +157,8 @@ def start_local(call: Call, number: int) -> None:
     """
     if not call.as_json:
         say(f"Starting {number} local clients...")
-    done = raise_up(call.settings(), UpOrder(local=number))
+    with ended_by_signals():
+        done = raise_up(call.settings(), UpOrder(local=number))
     if done.note:
         note(f"covey: {done.note}")
     if call.as_json:

@@ -294,7 +294,10 @@ class _Raising:
                 if machine.name in landing.landed:
                     landing.share_out(machine)
         finally:
-            self._write_traces(landing.traces)
+            # Of one that we were called away from nobody knows whether its agent was started.
+            left = {machine.name for machine in remote} - set(self.raised)
+            traces = [replace(t, is_running=t.host.name in left) for t in landing.traces]
+            self._write_traces(traces)
             failed = new - set(landing.landed)
             self._write_machines(landing.landed, failed, landing.earlier)
             for machine in remote:
