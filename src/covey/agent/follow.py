@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import cast
 
 from covey.core.actions import FollowTask, ForgetJob, Start
+from covey.dataclass import dataclass
 from covey.model.phases import Stamps, stamped
 from covey.wire.messages import Output
 

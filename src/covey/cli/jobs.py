@@ -3,7 +3,7 @@
 import heapq
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import click
@@ -41,6 +41,7 @@ from covey.cli.view import (
     times_value,
     way_on,
 )
+from covey.dataclass import dataclass
 from covey.scheduler.rows import JobRow, OutcomeRow
 
 #: `show` names at most this many failed tasks, and as many slow ones.

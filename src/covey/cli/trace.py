@@ -1,7 +1,7 @@
 """`covey trace`: where the time of each task of a job went."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from covey.cli.select import parse_selector
 from covey.cli.trace_export import Traced, cdf_rows, perfetto
 from covey.cli.view import ledger_of, one_job, pages
 from covey.client.sparrow.stats import PERCENTILES, Spread, rounded
+from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.model.phases import (
     PARTS,

@@ -1,9 +1,10 @@
 """A job of ours at a shared scheduler: calls are its tasks, outcomes come in their order."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from covey.client.feed import Options
+from covey.dataclass import dataclass
 from covey.wire.codec import cut
 from covey.wire.messages import Advanced
 

@@ -1,9 +1,10 @@
 """Who of the agents may be given tasks, counted when somebody asks: thousands join at once."""
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from covey.core.agents import Peer
+from covey.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a FailoverCore may be told, and what it answers. Only values; see `core.failover`."""
 
-from dataclasses import dataclass
+from covey.dataclass import dataclass
 
 # ---------------------------------------------------------------- events
 

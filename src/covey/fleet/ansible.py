@@ -6,8 +6,9 @@ ssh_config should say instead, is worth a note.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from covey.dataclass import dataclass
 from covey.fleet.fields import FIELDS, Value, read_labels, shown
 from covey.fleet.listing import Entry, Listing, Place, Variable
 

@@ -7,8 +7,9 @@ kept as `Refused`, so that only who needs it must complain. Nothing is turned in
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from covey.dataclass import dataclass
 from covey.fleet.listing import LINE_MAX
 
 #: Deeper nesting than this is no inventory.

@@ -9,10 +9,11 @@ decodes it. The first byte says which form follows (`R` is taken by `model.refer
 `b""` is the report of a task that never started.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model.pack import pack, unpack
 

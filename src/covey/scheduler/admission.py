@@ -5,9 +5,10 @@ it knows.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from covey.dataclass import dataclass
 from covey.errors import JobRejected
 from covey.model.constraint import unknown, unmet
 from covey.model.job import JobSpec, Shape

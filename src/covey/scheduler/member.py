@@ -1,6 +1,6 @@
 """An agent, as whoever keeps the list of a cluster names it to a scheduler. Light to import."""
 
-from dataclasses import dataclass
+from covey.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

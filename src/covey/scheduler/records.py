@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from covey.dataclass import dataclass
 from covey.model.phases import Phases
 from covey.model.report import Report
 

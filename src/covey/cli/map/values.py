@@ -6,9 +6,9 @@ Pure. Every error names the option and shows a right value.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, cast
 
+from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy
 from covey.model.users import PRIORITY_MAX, PRIORITY_MIN
