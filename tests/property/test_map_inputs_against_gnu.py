@@ -112,7 +112,7 @@ def test_lines_of_standard_input_are_read_as_gnu_reads_them(
 @given(
     st.integers(0, 40),
     st.integers(1, 5),
-    st.sampled_from([["-X"], ["-m"], ["-X", "-N4"], ["-m", "-n3"]]),
+    st.sampled_from([["-X"], ["-m"], ["-X", "-N4"], ["-m", "-N4"], ["-m", "-n3"]]),
     st.sampled_from(["echo", "echo a{}b {1}"]),
 )
 def test_lines_are_filled_and_spread_over_the_slots_as_gnus_are(

@@ -9,9 +9,6 @@ unstarted (never bounded, nothing spent).
 from covey.model.job import HaltPolicy, RetryPolicy
 from covey.model.task import SPENDS_A_START, OutcomeState
 
-#: Tasks that must have ended before a percentage halts a job: one early failure is not 100 %.
-HALT_PERCENT_ENDED_MIN = 3
-
 
 def may_start_again(policy: RetryPolicy, state: int, starts_spent: int) -> bool:
     """Whether an attempt that ended in `state` is followed by another.
@@ -44,6 +41,5 @@ def is_halting(policy: HaltPolicy, succeeded: int, failed: int, total: int | Non
     counted = {"fail": failed, "success": succeeded, "done": ended}[policy.on]
     if policy.count:
         return counted >= policy.count
-    if not total or ended < HALT_PERCENT_ENDED_MIN:
-        return False
-    return counted * 100 >= policy.percent * total
+    # Of all tasks, so one early failure is no 100 %.
+    return bool(total) and counted * 100 >= policy.percent * total

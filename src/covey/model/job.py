@@ -1,9 +1,10 @@
 """What a user submits: the job, its policies, and the shapes its tasks come in."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
+from covey.dataclass import dataclass
 from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
 
 
@@ -39,7 +40,7 @@ class HaltPolicy:
     """When to end a job early (GNU parallel's --halt).
 
     `soon` starts nothing more; `now` also stops what runs. Either `count` or `percent` (of all
-    tasks, at least 3 ended) is set.
+    tasks) is set.
     """
 
     when: Literal["soon", "now"]

@@ -63,13 +63,14 @@ def test_a_count_halts_when_it_is_reached(
 @pytest.mark.parametrize(
     ("succeeded", "failed", "total", "halts"),
     [
-        (0, 2, 10, False),  # Fewer than three ended: too early for a percentage.
-        (1, 2, 10, True),
+        (1, 1, 10, False),
+        (0, 2, 10, True),
+        (0, 1, 2, True),
         (9, 1, 100, False),
         (0, 10, None, False),  # Of what?
     ],
 )
-def test_a_percentage_is_of_all_tasks_once_some_have_ended(
+def test_a_percentage_is_of_all_tasks(
     succeeded: int, failed: int, total: int | None, halts: bool
 ) -> None:
     policy = HaltPolicy("now", "fail", percent=20.0)

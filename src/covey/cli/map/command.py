@@ -127,6 +127,8 @@ def _check_enterable(directory: str) -> None:
         os.stat(os.path.join(directory, "."))
     except OSError as error:
         advice = "make it first, or give one that you may enter"
+        if directory == "...":
+            advice = "GNU parallel's directory for each task is what tasks elsewhere have anyway"
         raise UsageError(f"--wd {directory}: {error.strerror} — {advice}") from error
 
 

@@ -28,8 +28,8 @@ def exit_code(end: Ending, halt: HaltPolicy | None) -> int:
     """The exit status, as GNU parallel's manual has it.
 
     0 = all succeeded; 1-100 = that many failed; 101 = more. When --halt came true: 0 for success=N;
-    the status of the task itself for fail=1 and done=1; the percentage of failed tasks for fail=N%
-    and done=N%.
+    the status of the task itself for fail=1 and done=1. With a percentage, also where it did not
+    come true: the percentage of tasks that failed.
     """
     if halt is not None and end.halted_by is not None:
         if halt.on == "success":
@@ -37,9 +37,9 @@ def exit_code(end: Ending, halt: HaltPolicy | None) -> int:
         if halt.count == 1:
             exit_status, signal = end.halted_by
             return SIGNAL_BASE + signal if signal else exit_status & 0xFF
-        if halt.percent:
-            # Rounded up, so that one of a thousand is no success.
-            return -(-100 * end.failed // end.total) if end.total else 0
+    if halt is not None and halt.percent and end.total:
+        # Rounded up, so that one of a thousand is no success.
+        return -(-100 * end.failed // end.total)
     return min(end.failed, FAILED_MAX + 1)
 
 

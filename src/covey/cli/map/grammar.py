@@ -205,7 +205,8 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[[str, str], Any]]] = {
 
 def _convert(options: dict[str, Any]) -> dict[str, Any]:
     """Texts of values to values of `MapPlan`, by field."""
-    values: dict[str, Any] = {"env": tuple(read.read_env("--env", text) for text in options["env"])}
+    env = [name for text in options["env"] for name in read.read_env("--env", text)]
+    values: dict[str, Any] = {"env": tuple(env)}
     values |= {key: tuple(options[key]) for key in ("sshlogin", "hosts_file")}
     values["label"] = read.read_labels("--label", options["label"])
     values["avoid"] = read.read_labels("--avoid", options["avoid"], are_machines=True)

@@ -1,10 +1,10 @@
 """What a command line of `covey map` asks for, and the job that it means. Pure: no I/O."""
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 from covey.cli.map.values import Relative, slots_of
+from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy, JobSpec, RetryPolicy, Shape
 from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
@@ -148,11 +148,10 @@ class MapPlan:
     @property
     def mode(self) -> Mode:
         """How several arguments of one task stand in the command."""
-        if self.xargs:
-            return "xargs"
+        # With -N, a word is repeated whole also where -m asks for arguments only.
         if self.context or self.max_replace_args is not None:
             return "context"
-        return "xargs" if self.max_args is not None else "one"
+        return "xargs" if self.xargs or self.max_args is not None else "one"
 
     @property
     def arguments_max(self) -> int | None:

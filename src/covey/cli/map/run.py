@@ -18,8 +18,8 @@ from covey.cli.map.progress import Counts, Progress, summary
 from covey.cli.map.results import Results
 from covey.client.jobs import WAITS, DurableJob, feed, outcomes
 from covey.client.private_job import PrivateJob
+from covey.core.retry import is_halting
 from covey.errors import CoveyError
-from covey.model.job import HaltPolicy
 from covey.model.task import OutcomeState
 from covey.model.template import Template
 from covey.scheduler.rows import OutcomeRow
@@ -173,20 +173,9 @@ class MapRun:
         halt = self._plan.halt
         if halt is None or self._halted_by is not None or row.state == OutcomeState.CANCELLED:
             return
-        if self._is_halted(halt):
+        if is_halting(halt, self._succeeded, self._failed, self._total):
             self._halted_by = (row.exit, row.signal)
             self._progress.note(halt_line(halt, self._job.running()))
-
-    def _is_halted(self, halt: HaltPolicy) -> bool:
-        counted = {
-            "fail": self._failed,
-            "success": self._succeeded,
-            "done": self._failed + self._succeeded,
-        }[halt.on]
-        if halt.count:
-            return counted >= halt.count
-        ended = self._failed + self._succeeded
-        return ended >= 3 and bool(self._total) and 100 * counted >= halt.percent * self._total
 
     def _counts(self) -> Counts:
         return Counts(self._done, self._failed, self._job.running(), self._total)

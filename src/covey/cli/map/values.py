@@ -158,11 +158,17 @@ def read_halt(option: str, text: str) -> HaltPolicy | None:
     return HaltPolicy(when, on, count=int(number))
 
 
-def read_env(option: str, text: str) -> str:
-    """`NAME`, or `NAME=VALUE`."""
-    if re.match(r"[A-Za-z_][A-Za-z0-9_]*(=|\Z)", text) is None:
-        raise UsageError(f"{option} {text}: give NAME or NAME=VALUE")
-    return text
+def read_env(option: str, text: str) -> list[str]:
+    """`NAME`, `NAME,NAME` or `NAME=VALUE`."""
+    found = [text] if "=" in text else text.split(",")
+    if "_" in found:
+        raise UsageError(
+            f"{option} _ is GNU parallel's word for all variables — name them"
+        )
+    for one in found:
+        if re.match(r"[A-Za-z_][A-Za-z0-9_]*(=|\Z)", one) is None:
+            raise UsageError(f"{option} {text}: give NAME, NAME,NAME or NAME=VALUE")
+    return found
 
 
 def read_pattern(option: str, text: str) -> str:

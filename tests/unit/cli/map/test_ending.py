@@ -25,6 +25,9 @@ from covey.cli.map.shell import shell_of
         (Ending(0, 1, 4, halted_by=(3, 0)), "now,done=1", 3),
         (Ending(2, 1, 4, halted_by=(0, 0)), "now,success=2", 0),
         (Ending(2, 2, 4), "now,success=3", 2),
+        (Ending(4, 2, 6), "soon,fail=50%", 34),
+        (Ending(4, 2, 6), "soon,success=90%", 34),
+        (Ending(0, 0, 0), "soon,fail=50%", 0),
         (Ending(4, 0, 4), "now,fail=1", 0),
     ],
 )

@@ -90,6 +90,11 @@ def test_items_come_from_standard_input_unless_a_source_is_named() -> None:
     assert not parse_map(["x", ":::", "a"]).reads_stdin
 
 
+def test_env_takes_several_names_or_one_with_its_value() -> None:
+    plan = parse_map(["--env", "A,B", "--env", "C=1,D=2", "x"])
+    assert plan.env == ("A", "B", "C=1,D=2")
+
+
 def test_every_option_reaches_the_job() -> None:
     words = "--retries 3 --timeout 2m --halt now,fail=3% --delay 0.5 --nice 5 --memfree 1G"
     plan = parse_map([*words.split(), "--load", "80%", "-j", "3", "--name", "night", "x"])
@@ -190,6 +195,8 @@ def test_every_field_of_an_option_is_in_the_plan_and_every_option_in_the_help() 
         (["--colsep", "(", "x"], "no regular expression"),
         (["--header", "x", "x"], "--header :"),
         (["--env", "1A", "x"], "NAME or NAME=VALUE"),
+        (["--env", "A,", "x"], "NAME or NAME=VALUE"),
+        (["--env", "_", "x"], "--env _ is GNU parallel's word for all variables"),
         (["-I", "", "x"], "-I needs a value"),
         (["--resume", "x"], "need --joblog FILE or --results DIR"),
         (["--retry-failed"], "needs --joblog"),
