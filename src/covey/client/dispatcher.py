@@ -322,6 +322,9 @@ class Dispatcher:
         except CoveyError as error:
             self._replace_root(str(error))
             return
+        except Exception as error:  # noqa: BLE001 - nobody else hears of it: all would wait for ever
+            self.failed(CoveyError(f"a bug in covey's executor: {error!r}"))
+            return
         self._service.handle(PeerGone(AGENT))
         self._root.watch(self._on_serving, self._on_root_death)
 

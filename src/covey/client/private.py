@@ -61,6 +61,8 @@ class PrivateRoot:
         self._slots = slots
         self._slots_from = slots_from
         self._run_lock_fd = run_lock_fd
+        #: Where the program was when it started the first root: there the next one works, too.
+        self._workdir = ""
         self._server: ServerOrder | None = None
         #: The name under which our subjects lie: on a bus of others, one that nobody else has.
         self.space = settings.cluster
@@ -92,6 +94,7 @@ class PrivateRoot:
             binary = find_server(self._settings.nats_server, state_dir=runtime.base_dir())
             password, agent_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
             self._server = ServerOrder(str(binary), password, agent_password, guests=self._guests)
+        self._workdir = self._workdir or str(Path.cwd())
         incarnation = secrets.token_hex(16)
         try:
             made = runtime.create(incarnation)
@@ -105,7 +108,7 @@ class PrivateRoot:
             incarnation=incarnation,
             slots=self._slots,
             slots_from=self._slots_from,
-            workdir=str(Path.cwd()),
+            workdir=self._workdir,
             runtime_dir=str(made.path),
             # The user's bus: one credential, in the address.
             bus=BusOrder(url, "", "", is_ours=False) if url else self._bus,
@@ -122,11 +125,13 @@ class PrivateRoot:
                 start_new_session=True,
                 env={**os.environ, "COVEY_OWNER": incarnation},
             )
-        except OSError as error:
+        except Exception as error:
             ours.close()
             runtime.remove(made.path)
             made.release()
-            raise StartFailed(f"no process could be started: {error}", what="root") from error
+            if isinstance(error, OSError):
+                raise StartFailed(f"no process could be started: {error}", what="root") from error
+            raise
         finally:
             theirs.close()
         made.release()

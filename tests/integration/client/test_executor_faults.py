@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.client.programs import script, start
+from tests.integration.client.programs import run, script, start
 
 import covey
 from covey.agent import proctree
@@ -78,6 +78,40 @@ def test_a_root_process_that_dies_again_and_again_is_told(
         future.result()
     with pytest.raises(CoveyError, match="again and again"):
         ex.submit(abs, -1).result()
+
+
+KILLING = """
+import covey, os, signal, sys, time
+from covey.testing.faults import PrivateParts
+def slow_abs(n):
+    time.sleep(0.5)
+    return abs(n)
+ex = covey.Executor(1)
+ex.submit(abs, -1).result(100)
+{change}
+future = ex.submit(slow_abs, -5)
+os.kill(PrivateParts(os.getpid()).root.pid, signal.SIGKILL)
+try:
+    print(future.result(100))
+except covey.errors.CoveyError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')", "5"),
+        ("sys.executable = None", "a bug in covey's executor"),
+    ],
+    ids=["a directory that is gone", "something that nobody thought of"],
+)
+def test_whatever_keeps_a_new_root_from_starting_nobody_waits_for_ever(
+    tmp_path: Path, change: str, said: str
+) -> None:
+    (tmp_path / "program.py").write_text(KILLING.format(change=change))
+    done = run(tmp_path, "program.py")
+    assert (done.returncode, said in done.stdout) == (0, True), (done.stdout, done.stderr)
 
 
 def test_killed_children_fail_their_tasks_only(ex: covey.Executor) -> None:
