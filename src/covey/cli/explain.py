@@ -70,7 +70,7 @@ def _answer(settings: Settings, view: LedgerView, row: JobRow, task: int) -> dic
     if has_ended(row):
         return _told(f"has ended{f': {row.reason}' if row.reason else ''}")
     if not row.is_live or (row.run is None and not is_up(settings)):
-        return _told(f"nobody runs it: go on with {way_on(row)}")
+        return _told(f"nobody runs it: go on with {way_on(settings, row)}")
     if row.run is not None:
         return _told("is private to its covey map, which says what it waits for, if not for a slot")
     with head_of(settings) as head:

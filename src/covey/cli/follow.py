@@ -99,6 +99,7 @@ class OutputPrinter:
 
 
 def follow(
+    settings: Settings,
     view: LedgerView,
     row: JobRow,
     printer: OutputPrinter,
@@ -124,7 +125,7 @@ def follow(
         if has_ended(row) or wanted == set():
             return row
         if state_of(row) == INTERRUPTED:
-            note(f"job {row.job} is interrupted — go on with: {way_on(row)}")
+            note(f"job {row.job} is interrupted — go on with: {way_on(settings, row)}")
             return row
         for piece in live(POLL_S):
             printer.live(piece)

@@ -43,6 +43,7 @@ from covey.cli.view import (
 )
 from covey.dataclass import dataclass
 from covey.scheduler.rows import JobRow, OutcomeRow
+from covey.settings import Settings
 
 #: `show` names at most this many failed tasks, and as many slow ones.
 FAILURES_SHOWN = 5
@@ -184,7 +185,7 @@ def show(call: Call, job: str) -> None:
     events = view.events(row.job)
     name = Commands(row.spec.client)
     if call.as_json:
-        value = _shown_value(row, digest, failed, name)
+        value = _shown_value(settings, row, digest, failed, name)
         value["events"] = [{"at": e.at, "kind": e.kind, "text": e.text} for e in events]
         print_json({"cluster": settings.cluster, **value})
         return
@@ -195,7 +196,7 @@ def show(call: Call, job: str) -> None:
         say(f"  and {row.failed - len(failed):,} more: covey joblog {row.job}")
     for event in events:
         say(f"{moment(event.at)}  {event.kind}  {printable(event.text)}")
-    say("next: " + "   ".join(_next(row, digest)))
+    say("next: " + "   ".join(_next(settings, row, digest)))
 
 
 def _rate(row: JobRow) -> float | None:
@@ -248,10 +249,10 @@ def _last_lines(row: OutcomeRow) -> list[bytes]:
     return told[-STDERR_TAIL_BYTES:].splitlines()[-STDERR_LINES:]
 
 
-def _next(row: JobRow, digest: _Digest) -> list[str]:
+def _next(settings: Settings, row: JobRow, digest: _Digest) -> list[str]:
     """What a person would type now."""
     if state_of(row) == INTERRUPTED:
-        return [way_on(row)]
+        return [way_on(settings, row)]
     if not has_ended(row):
         asking = [] if row.run is not None else [f"covey explain {row.job}"]
         return [f"covey attach {row.job}", *asking, f"covey cancel {row.job}"]
@@ -261,7 +262,11 @@ def _next(row: JobRow, digest: _Digest) -> list[str]:
 
 
 def _shown_value(
-    row: JobRow, digest: _Digest, failed: Sequence[OutcomeRow], name: Commands
+    settings: Settings,
+    row: JobRow,
+    digest: _Digest,
+    failed: Sequence[OutcomeRow],
+    name: Commands,
 ) -> dict[str, Any]:
     times = None
     if digest.ran:
@@ -283,7 +288,7 @@ def _shown_value(
             for failure in failed
         ],
         "machines": dict(sorted(digest.machines.items())),
-        "next": _next(row, digest),
+        "next": _next(settings, row, digest),
     }
 
 

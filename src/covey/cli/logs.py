@@ -62,7 +62,7 @@ def logs(call: Call, target: str, *, follow_on: bool, failed: bool, tag: bool) -
     if follow_on:
         printer = OutputPrinter(as_json=call.as_json, tag=tag, only_failed=failed)
         with live_output(settings, row, tasks) as live:
-            follow(view, row, printer, tasks=tasks, live=live)
+            follow(settings, view, row, printer, tasks=tasks, live=live)
         return
     rows = (r for r in _rows(view, row, tasks) if not failed or is_failure(r))
     if call.as_json:

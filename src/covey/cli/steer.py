@@ -63,7 +63,7 @@ def _attach(
             note(f"job {row.job} {state_of(row)}: {row.done:,}{of} done; Ctrl-C leaves it as it is")
         after_seq = 0 if from_start else _last_seq(view, row)
         with live_output(settings, row, None) as live:
-            row = follow(view, row, printer, live=live, after_seq=after_seq)
+            row = follow(settings, view, row, printer, live=live, after_seq=after_seq)
     except KeyboardInterrupt:
         note(f"\njob {row.job} goes on: covey attach {row.job}   covey cancel {row.job}")
         return CTRL_C

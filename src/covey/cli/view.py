@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from covey.cli.commandline import command_line
+from covey.cli.head import way_up
 from covey.cli.output import text_or_base64
 from covey.cli.placed import placement_value
 from covey.cli.select import Selector, pick
@@ -52,9 +53,9 @@ def state_of(row: JobRow) -> str:
     return row.state if has_ended(row) or row.is_live else INTERRUPTED
 
 
-def way_on(row: JobRow) -> str:
+def way_on(settings: Settings, row: JobRow) -> str:
     """What to type to go on with an interrupted job."""
-    return "covey up --local 2" if row.run is None else f"covey resume {row.job}"
+    return way_up(settings) if row.run is None else f"covey resume {row.job}"
 
 
 def command_of(row: JobRow) -> bytes:

@@ -9,6 +9,8 @@ from tests.integration.cli.command_line import CommandLine
 from tests.integration.cli.recorded import STARTED, Recorded
 from tests.integration.cli.schemas import SCHEMAS, checked, schema
 
+from covey.client.cluster import ClusterFiles, Trace
+from covey.fleet.host import Host
 from covey.model.job import JobState
 from covey.model.report import Report
 from covey.model.task import OutcomeState
@@ -122,6 +124,26 @@ def test_an_interrupted_job_says_how_to_go_on(covey: CommandLine, ledger: Path) 
     ended = covey("attach", "3")
     assert ended.code == 1
     assert "job 3 is interrupted — go on with: covey up --local 2\n" in ended.err
+
+
+def test_an_interrupted_job_names_the_machines_that_its_cluster_had(
+    covey: CommandLine, ledger: Path
+) -> None:
+    files = ClusterFiles(covey.home / "default")
+
+    def had(*hosts: Host) -> str:
+        files.change_traces(lambda _: [Trace(host, "python3", "a.pyz") for host in hosts])
+        return covey("show", "last").out.splitlines()[-1].removeprefix("next: ")
+
+    typed = [Host(f"h{n}", f"h{n}", user="pi", where="the command line") for n in range(9)]
+    assert had(*typed[:2]) == "covey up pi@h0 pi@h1"
+    assert had(*typed).endswith("pi@h7 …")
+    listed = Host("a", "10.0.0.1", where="my hosts.csv:3")
+    assert had(typed[0], listed) == "covey up -H 'my hosts.csv' pi@h0"
+    assert had(Host("b", "10.0.0.2", where="covey.toml:7")) == "covey up"
+    ended = covey("resume", "3")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "covey: cluster default is not up — start it with: covey up\n"
 
 
 def test_logs_give_the_bytes_that_tasks_wrote(covey: CommandLine, ledger: Path) -> None:
