@@ -8,7 +8,7 @@ from covey.cli.output import note
 from covey.errors import NotUp, UsageError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap
-from covey.fleet.to_head import NO_HEAD, ToHead, command_line
+from covey.fleet.to_head import NO_HEAD, ToHead, command_line, no_reader_line
 from covey.settings import Settings, read_settings
 
 #: PPSS's words for `up` -> what they say to it.
@@ -80,6 +80,7 @@ def _purge(reach: ToHead, settings: Settings) -> None:
     line = command_line(settings.cluster, ["--version"], is_quiet=True)
     if reach.connection.run(line, timeout_s=LOOK_MAX_S).code == NO_HEAD:
         bootstrap.purge(reach.connection, settings.cluster, _NO_AGENT, archives.current())
+        reach.connection.run(no_reader_line(settings.cluster), timeout_s=LOOK_MAX_S)
 
 
 def without(words: Sequence[str], option: str) -> tuple[list[str], str]:

@@ -15,6 +15,7 @@
 <state>/traces.json        hosts that have something of ours, also after `down`
 <state>/control            where the control sockets of ssh are
 <state>/command            runs covey on this computer, for whoever comes by ssh
+<state>/reader             the same after `down`: for who reads the ledger
 """
 
 import contextlib
@@ -47,6 +48,9 @@ from covey.wire.signing import KEY_BYTES
 
 #: The head's name as a scheduler, and in subjects.
 HEAD = "head"
+
+#: What runs covey for whoever comes by ssh: while there is a cluster, and after it.
+COMMAND, READER = "command", "reader"
 
 #: Beside the passwords of bus users; no machine can have such a name.
 _URL = "bus.url"
@@ -264,6 +268,10 @@ class ClusterFiles:
         except OSError:
             return ""
 
+    def is_begun(self) -> bool:
+        """Whether a head was started and the cluster not taken down since."""
+        return (self.dir / COMMAND).exists()
+
     def forget_machine(self, name: str) -> None:
         """Remove what belongs to a running agent, and its key; what tasks wrote stays."""
         directory = self.machine_dir(name)
@@ -280,11 +288,13 @@ class ClusterFiles:
         for machine in self.machines():
             self.forget_machine(machine.name)
         shutil.rmtree(self.control_dir(), ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            # Whoever comes by ssh may still read the ledger.
+            (self.dir / COMMAND).replace(self.dir / READER)
         for name in (
             "head.json",
             "cluster.json",
             "cluster.lock",
-            "command",
             "control",
             "users.json",
         ):

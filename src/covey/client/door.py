@@ -85,7 +85,8 @@ class _Door:
             return [None, doorway.error_to_plain(told)]
 
     def _hello(self) -> dict[str, Any]:
-        return {"version": VERSION, "protocol": PROTOCOL, "cluster": self._settings.cluster}
+        told = {"version": VERSION, "protocol": PROTOCOL, "cluster": self._settings.cluster}
+        return {**told, "is_up": self._files.is_begun()}
 
     def _head(self) -> dict[str, Any] | None:
         head = self._files.head()

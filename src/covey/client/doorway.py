@@ -21,6 +21,13 @@ from covey.wire.codec import spec_from_wire, spec_to_wire
 
 #: The line behind which frames begin.
 MARK = b"covey-door-1\n"
+#: Questions that the ledger answers: also when nothing is up there.
+READING = frozenset(
+    {
+        *("jobs", "last_job", "job", "items", "events"),
+        *("outcomes", "outcomes_of", "attempts", "output"),
+    }
+)
 #: A page of rows is at most 8 MiB, one row (a task's output) may be larger.
 FRAME_MAX_BYTES = 256 * 1024 * 1024
 

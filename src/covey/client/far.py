@@ -15,13 +15,14 @@ import select
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from covey._version import VERSION
 from covey.bus.forwarded import SCHEME
 from covey.client import doorway
 from covey.client.address import BusAddress
+from covey.dataclass import dataclass
 from covey.errors import ConnectFailed, CoveyError, NotUp, VersionMismatch
 from covey.fleet.to_head import ToHead, command_line
 from covey.settings import Settings
@@ -57,6 +58,8 @@ class FarHead:
         self._record: FarRecord | None = None
         self._schedulers: dict[str, FarRecord] = {}
         self._key = b""
+        #: False: it was taken down, and all that can be done is to read its ledger.
+        self._is_up = True
 
     # ------------------------------------------------------------ what a client needs to know
 
@@ -130,6 +133,12 @@ class FarHead:
             if door is None:
                 raise self._away()
             try:
+                if not self._is_up and method not in doorway.READING:
+                    # It may have come up meanwhile.
+                    hello, _ = self._ask(door, ["hello", []])
+                    self._is_up = bool(hello.get("is_up", True))
+                if not self._is_up and method not in doorway.READING:
+                    raise self._not_up()
                 value, error = self._ask(door, [method, list(args)])
             except (OSError, EOFError, ValueError):
                 self._lose(door)
@@ -163,8 +172,8 @@ class FarHead:
         return self._reach
 
     def _open_door(self, reach: ToHead) -> "subprocess.Popen[bytes]":
-        cluster = self._settings.cluster
-        door = reach.connection.pipe(command_line(cluster, ["--door"], is_piped=True))
+        line = command_line(self._settings.cluster, ["--door"], is_piped=True, is_reader=True)
+        door = reach.connection.pipe(line)
         said = b""
         try:
             while not said.endswith(b"\n" + doorway.MARK):
@@ -182,6 +191,7 @@ class FarHead:
                 f"the head on {reach.host.login} is covey {hello['version']}, this is {VERSION}:"
                 f" bring it to this version with: covey up --head {self._settings.head}"
             )
+        self._is_up = bool(hello.get("is_up", True))
         return door
 
     def _no_door(self, code: int, said: bytes) -> CoveyError:
@@ -189,12 +199,16 @@ class FarHead:
         lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
         told = "".join(c if c.isprintable() else "?" for c in (lines or [""])[-1])[:300]
         if f"no cluster {cluster} is up here" in told:
-            return NotUp(f"cluster {cluster} is not up on {head}: covey up --head {head}")
+            return self._not_up()
         return ConnectFailed(
             f"{head}: covey does not answer there (exit {code}: {told or 'it said nothing'})",
             machine=head,
             kind="no-door",
         )
+
+    def _not_up(self) -> NotUp:
+        head, cluster = self._settings.head, self._settings.cluster
+        return NotUp(f"cluster {cluster} is not up on {head}: covey up --head {head}")
 
     def _ask(self, door: "subprocess.Popen[bytes]", question: list[Any]) -> Any:
         assert door.stdin is not None

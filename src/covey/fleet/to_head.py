@@ -18,14 +18,15 @@ from covey.fleet.contact import Contact, log_in
 from covey.fleet.formats_toml import Config
 from covey.fleet.host import Host
 from covey.fleet.inventory import read_inventory
-from covey.fleet.ssh import Connection, Ssh, words
+from covey.fleet.ssh import Connection, Ssh, script, words
 from covey.fleet.terminal import find_terminal
 
 #: Exit status of a command line of ours where there is no head.
 NO_HEAD = 66
 
+_STATE = '"${{COVEY_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/covey}}/{cluster}"'
 _FIND = (
-    'f="${{COVEY_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/covey}}/{cluster}/command"; '
+    'd={state}; f="$d/command"; {or_reader}'
     '[ -r "$f" ] || {{ {otherwise}; exit {code}; }}; exec sh "$f" "$@"{end}'
 )
 
@@ -46,23 +47,35 @@ def head_host(word: str) -> Host:
 
 
 def command_line(
-    cluster: str, args: Sequence[str], *, is_piped: bool = False, is_quiet: bool = False
+    cluster: str,
+    args: Sequence[str],
+    *,
+    is_piped: bool = False,
+    is_quiet: bool = False,
+    is_reader: bool = False,
 ) -> str:
     """The shell line that runs covey there, with these arguments, for its cluster.
 
     is_piped: its stderr comes on stdout, and so does what is wrong; else a sentence on stderr.
     is_quiet: that there is no cluster is said by the exit code alone (`NO_HEAD`).
+    is_reader: it is run also after the cluster was taken down, to read the ledger.
     """
     told = f"covey: no cluster {cluster} is up here"
     tell = f"echo {words([told])}" + ("" if is_piped else " >&2")
     # A cluster's name is safe in a shell (`settings.NAME_PATTERN`).
     text = _FIND.format(
-        cluster=cluster,
+        state=_STATE.format(cluster=cluster),
+        or_reader='[ -r "$f" ] || f="$d/reader"; ' if is_reader else "",
         otherwise=":" if is_quiet else tell,
         code=NO_HEAD,
         end=" 2>&1" if is_piped else "",
     )
     return words(["exec", "sh", "-c", text, "covey", *args])
+
+
+def no_reader_line(cluster: str) -> str:
+    """The shell line after which nobody reads the ledger there: covey itself is gone."""
+    return script(f"rm -f {_STATE.format(cluster=cluster)}/reader")
 
 
 class ToHead:

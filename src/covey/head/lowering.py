@@ -10,12 +10,13 @@ import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from covey.agent import outputs, persist, runtime
 from covey.agent.outputs import Held
 from covey.client.client import HeadClient
-from covey.client.cluster import ClusterFiles, Machine, Trace, files_of
+from covey.client.cluster import READER, ClusterFiles, Machine, Trace, files_of
+from covey.dataclass import dataclass
 from covey.errors import BootstrapFailed, CoveyError, MachineError, UsageError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap
@@ -265,6 +266,7 @@ class _Lowering:
             with suppress(OSError):
                 self._purge_local(directory.name)
         shutil.rmtree(self.files.dir / "logs", ignore_errors=True)
+        (self.files.dir / READER).unlink(missing_ok=True)
         shutil.rmtree(archives.default_cache(), ignore_errors=True)
         with suppress(OSError):
             archives.default_cache().parent.rmdir()

@@ -20,7 +20,7 @@ from covey.agent import proctree, runtime
 from covey.agent.order import BusOrder, StartOrder, order_to_line
 from covey.bus.config import AGENT_PREFIX, ServerConfig
 from covey.bus.record import start_time, write_private
-from covey.client.cluster import ClusterFiles, Machine, ProcessRecord
+from covey.client.cluster import COMMAND, ClusterFiles, Machine, ProcessRecord
 from covey.client.program import covey_root, python_command
 from covey.errors import CoveyError, StartFailed
 from covey.head.machines import LOOK_EVERY_S, remove_traces, stop_agent, wait_for_end
@@ -186,7 +186,7 @@ def start_head(settings: Settings, files: ClusterFiles) -> str:
     process.stdout.close()
     if word.get("ready"):
         _let_go(process)
-        write_private(files.dir / "command", command_text(settings))
+        write_private(files.dir / COMMAND, command_text(settings))
         return str(word.get("note") or "")
     process.kill()
     process.wait()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from covey._version import VERSION
 from covey.agent import persist, runtime
 from covey.agent.cpus import default_slots, parse_slots
-from covey.client.cluster import ClusterFiles, Machine, Trace, files_of
+from covey.client.cluster import COMMAND, ClusterFiles, Machine, Trace, files_of
 from covey.client.users import write_users
 from covey.errors import AlreadyUp, MachineError, UsageError
 from covey.fleet import archive as archives
@@ -208,6 +208,8 @@ class _Raising:
             except BaseException:
                 # It may be about to begin: then it would stay behind, without a machine.
                 wait([head])
+                if head.exception() is None:
+                    head.result().close()
                 if not self.was_up and (not remote or not self.files.machines()):
                     take_down(self.settings)
                 raise
@@ -220,7 +222,7 @@ class _Raising:
         """Have the head come back after a restart of this computer, and make the tunnels again."""
         if not self.order.is_persistent:
             return
-        argv = ["/bin/sh", str(self.files.dir / "command"), "up"]
+        argv = ["/bin/sh", str(self.files.dir / COMMAND), "up"]
         what = f"the head of cluster {self.settings.cluster}"
         (self.files.dir / PERSISTENT).touch()
         note = persist.install(processes.unit_name(self.settings), argv, what)

@@ -43,6 +43,7 @@ def test_a_head_is_put_onto_a_bare_machine_and_used_from_here(archives: Path) ->
         # Nothing of it was ever here.
         assert not (room.lab.state_dir / "ledger.db").exists()
         _ends_where_none_is_up(room)
+        _is_read_where_none_is_up(room)
         _purges(room)
 
 
@@ -57,6 +58,20 @@ def _ends_where_none_is_up(room: Room) -> None:
     assert (down.returncode, down.stderr) == (0, f"covey: {is_not}\n")
 
 
+def _is_read_where_none_is_up(room: Room) -> None:
+    """What ran there is known as it is here, and nothing is started for it."""
+    assert "succeeded" in far(room, "jobs").stdout
+    assert "3 succeeded" in far(room, "show", "1").stdout
+    assert far(room, "logs", "1").stdout.split() == ["[a]", "[b]", "[c]"]
+    assert len(far(room, "joblog", "1").stdout.splitlines()) == 4
+    assert "has ended" in far(room, "explain", "1").stdout
+    for words in (("map", "echo {}", ":::", "a"), ("run", "--", "true")):
+        refused = far(room, *words)
+        assert (refused.returncode, refused.stdout) == (255, "")
+        assert refused.stderr.endswith("not up on lab1: covey up --head lab1\n")
+    assert room.machine("lab1").processes() == []
+
+
 def _purges(room: Room) -> None:
     """What was sent goes too; the ledger and what tasks wrote stay, as on any machine."""
     machine = room.machine("lab1")
@@ -64,6 +79,8 @@ def _purges(room: Room) -> None:
     purge = far(room, "down", "--purge")
     assert purge.returncode == 0, purge.stderr
     assert [path for path in machine.files() if ".cache" in path] == []
+    gone = far(room, "jobs")
+    assert (gone.returncode, "covey up --head lab1" in gone.stderr) == (1, True)
 
 
 def _use(room: Room) -> None:
