@@ -29,7 +29,7 @@ class Number(click.ParamType[int | float]):
         """
         if isinstance(value, int | float):
             return value
-        text = str(value).replace(_MINUS, "-")
+        text = as_written(str(value))
         kind = "a whole number" if self._is_whole else "a number"
         try:
             number = int(text) if self._is_whole else float(text)
@@ -52,6 +52,11 @@ class NumbersCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Let `-5` be a word and no option."""
         return super().parse_args(ctx, [_shown(word) for word in args])
+
+
+def as_written(word: str) -> str:
+    """A word of the command line that is no number, with the minus that it had."""
+    return word.replace(_MINUS, "-")
 
 
 def _shown(word: str) -> str:

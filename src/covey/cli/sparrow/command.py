@@ -8,7 +8,7 @@ import click
 
 from covey.cli.call import Call, command
 from covey.cli.duration import parse_duration
-from covey.cli.numbers import Number, NumbersCommand
+from covey.cli.numbers import Number, NumbersCommand, as_written
 from covey.cli.sparrow.order import MACHINES_DEFAULT, SLOTS_DEFAULT, Order
 from covey.cli.writing import check_writable
 from covey.client.sparrow.draw import ARRIVALS, Arrival, Ask, User, users_of
@@ -109,7 +109,9 @@ def order_of(words: dict[str, Any]) -> Order:
     users = (User(),) if words["users"] is None else users_of(words["users"])
     has_load = words["load"] is not None or any(user.load is not None for user in users)
     arrival: Arrival = words["arrival"] or ("poisson" if has_load else "together")
-    until_s = parse_duration(words["until"]) if words["until"] else 0.0
+    until_s = _time(words["until"])
+    if words["until"] is not None and not until_s:
+        raise UsageError(f"--duration is {words['until']}: no job arrives in no time")
     if arrival != "poisson" and (has_load or until_s):
         raise UsageError(f"--load and --duration are for --arrival poisson, not {arrival}")
     ask = Ask(
@@ -147,7 +149,7 @@ def order_of(words: dict[str, Any]) -> Order:
         probe_ratio=DEFAULT_PROBE_RATIO if ratio is None else probe_ratio_of(ratio),
         has_cancellation=words["cancellation"],
         is_multi_get=words["multi_get"],
-        warmup_s=parse_duration(words["warmup"]) if words["warmup"] else 0.0,
+        warmup_s=_time(words["warmup"]),
         trace_in=words["trace"],
         trace_out=words["save_trace"],
         plot=words["plot"],
@@ -193,6 +195,11 @@ def _size(words: dict[str, Any]) -> tuple[int, int, float]:
     return given[0], given[1], given[2]
 
 
+def _time(word: str | None) -> float:
+    """Seconds; a minus is shown as it was written."""
+    return 0.0 if word is None else parse_duration(as_written(word))
+
+
 def _within(name: str, number: int | None, most: int) -> None:
     if number is not None and not 1 <= number <= most:
         raise UsageError(f"{name} is {number}: give 1 to {most}")
@@ -201,6 +208,8 @@ def _within(name: str, number: int | None, most: int) -> None:
 def _schedulers(word: str) -> tuple[int, tuple[str, ...]]:
     """How many, and their names if they have any."""
     names = tuple(dict.fromkeys(name.strip() for name in word.split(",")))
+    if not all(names):
+        raise UsageError(f"--schedulers is {word!r}: a name is missing; write s1,s2, or a number")
     if not NUMBER.match(word):
         return len(names), names
     try:
