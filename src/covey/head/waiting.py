@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from covey.client.client import HeadLink
@@ -38,6 +39,9 @@ class HeadWatch:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._lock = threading.Lock()
+        #: Held while work is given to the loop: what is given later than its end is refused.
+        self._gate = threading.Lock()
+        self._is_over = False
         self._states: dict[str, dict[str, Any]] = {}
         self._looked_at = -math.inf
         self._waiting: set[str] = set()
@@ -48,17 +52,30 @@ class HeadWatch:
             raise
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._gate:
+            if self._is_over:
+                work.close()
+                raise CancelledError
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result()
 
     def _end(self) -> None:
+        with self._gate:
+            self._is_over = True
+        # Whoever still asks hears of it, and nothing is left for Python to complain of.
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def close(self) -> None:
-        """Disconnect."""
-        self._run(self._link.close())
-        self._end()
+        """Disconnect; whoever asks in another thread gets a CancelledError. Twice does nothing."""
+        if self._is_over:
+            return
+        try:
+            self._run(self._link.close())
+        finally:
+            self._end()
 
     def ask(self, what: str, **args: Any) -> dict[str, Any]:
         """See `HeadLink.ask`."""
@@ -141,6 +158,13 @@ class HeadWatch:
             else:
                 silent_since = None
             time.sleep(LOOK_EVERY_S)
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def is_ready(known: dict[str, Any], incarnation: str) -> bool:
