@@ -273,5 +273,8 @@ class PrivateJob:
         except CoveyError as error:
             self.failed(error)
             return
+        except Exception as error:  # noqa: BLE001 - nobody else hears of it: the run would hang
+            self.failed(CoveyError(f"a bug in covey: {error!r}"))
+            return
         self._service.handle(PeerGone(AGENT))
         self._root.watch(self._on_serving, self._on_root_death)

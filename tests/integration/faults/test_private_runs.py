@@ -16,7 +16,8 @@ from tests.integration.faults.laws import (
 
 from covey.testing import faults
 from covey.testing.cluster import Call, Lab
-from covey.testing.waiting import wait_until
+from covey.testing.ending import ended
+from covey.testing.waiting import COMMAND_MAX_S, wait_until
 
 #: Far over what any takes, also on a starved machine.
 pytestmark = pytest.mark.timeout(300)
@@ -48,6 +49,25 @@ def test_a_killed_child_costs_nothing_where_there_are_retries(lab: Lab) -> None:
     run.hang_up()
     assert run.wait() == 0
     all_succeeded(every_item_is_recorded_once(lab, ITEMS))
+
+
+def test_a_root_killed_after_its_directory_went_leaves_nobody_waiting(lab: Lab) -> None:
+    there, begun = lab.directory / "there", lab.directory / "begun"
+    there.mkdir()
+    run = subprocess.Popen(
+        lab.command("map", "-j1", f"touch {begun}; sleep 1; echo {{}}", ":::", "a", "b"),
+        cwd=there,
+        env=lab.env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with ended(run):
+        wait_until(begun.exists)
+        there.rmdir()
+        assert faults.kill(faults.PrivateParts(run.pid).root)
+        _, said = run.communicate(timeout=COMMAND_MAX_S)
+    assert run.returncode in (1, 2), said
+    assert "cannot enter the directory" in said
 
 
 def test_a_killed_zygote_costs_the_tasks_in_its_slots_only(lab: Lab) -> None:
