@@ -14,6 +14,7 @@ from covey.cli.output import Column, counted, note, print_json, print_table, say
 from covey.cli.select import parse_selector
 from covey.cli.trace_export import Traced, cdf_rows, perfetto
 from covey.cli.view import ledger_of, one_job, pages
+from covey.cli.writing import check_writable
 from covey.client.sparrow.stats import PERCENTILES, Spread, rounded
 from covey.dataclass import dataclass
 from covey.errors import UsageError
@@ -101,6 +102,8 @@ def trace(
     machine; where it does not, the clocks are brought together by the quickest messages
     between them.
     """
+    check_writable("--perfetto", perfetto_file)
+    check_writable("--csv", csv_file)
     found = _of_file(Path(job), policy) if _is_file(job) else _of_job(call, job)
     if perfetto_file is not None:
         perfetto_file.write_text(json.dumps(perfetto(found.tasks, found.name)))

@@ -74,13 +74,20 @@ def options_changed(options: Options, given: Mapping[str, Any]) -> Options:
 
 def _at_least(least: int) -> Callable[[str, Any], int]:
     def read(name: str, value: Any) -> int:
-        number = operator.index(value)
+        number = _whole(name, value)
         if number < least:
             told = f"{name} must be at least {least}" if least else f"{name} must not be negative"
             raise ValueError(told)
         return number
 
     return read
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def _time_limit(name: str, value: Any) -> float:
@@ -90,13 +97,15 @@ def _time_limit(name: str, value: Any) -> float:
 
 
 def _priority(name: str, value: Any) -> int:
-    number = operator.index(value)
+    number = _whole(name, value)
     if not PRIORITY_MIN <= number <= PRIORITY_MAX:
         raise ValueError(f"{name} must be from {PRIORITY_MIN} to {PRIORITY_MAX}, not {number}")
     return number
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a name or several, not {value!r}")
     words = (value,) if isinstance(value, str) else tuple(cast("Iterable[object]", value))
     for word in words:
         bare = word.removeprefix("@") if name == "avoid" and isinstance(word, str) else word

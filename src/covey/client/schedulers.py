@@ -54,7 +54,7 @@ def checked_list(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:
             )
     if not set(wanted) & set(running):
         raise NotUp(
-            f"{_listed(wanted)} of cluster {settings.cluster} ({there}): start it with: covey"
+            f"in cluster {settings.cluster}, {_listed(wanted)} ({there}): start it with: covey"
             f" scheduler --name {wanted[0]}"
         )
     return wanted

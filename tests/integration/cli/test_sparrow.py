@@ -186,6 +186,10 @@ def test_a_job_that_is_not_there_and_a_file_that_is_none_are_sentences(
         done = covey("trace", word)
         assert done.code != 0
         assert (done.out, done.err.count("\n")) == ("", 1)
+    for option in ("--perfetto", "--csv"):
+        done = covey("trace", "7", option, "/nowhere/x")
+        told = f"covey: {option} /nowhere/x: there is no directory /nowhere\n"
+        assert (done.code, done.err) == (2, told)
 
 
 # -------------------------------------------------------------------- faults

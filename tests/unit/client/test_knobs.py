@@ -46,7 +46,7 @@ def test_what_is_said_reaches_the_jobs_and_the_tasks():
         ({"policy": "RANDOM", "probe_ratio": 2}, UsageError, "no sample"),
         ({"policy": "JSQ", "cancellation": True}, UsageError, "nothing to cancel"),
         ({"priority": 1001}, ValueError, "-1000 to 1000"),
-        ({"priority": 1.5}, TypeError, "integer"),
+        ({"priority": 1.5}, TypeError, "priority must be a whole number"),
         ({"user": " "}, ValueError, "empty"),
         ({"polcy": "BATCH"}, TypeError, "did you mean policy"),
     ],
@@ -74,4 +74,17 @@ def test_options_add_up_and_none_leaves_them_as_they_are():
 )
 def test_what_is_no_name_is_refused(given: dict[str, Any]):
     with pytest.raises(ValueError, match="is no name"):
+        options_changed(Options(), given)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"priority": "high"}, "priority must be a whole number, not 'high'"),
+        ({"cpus": 1.5}, "cpus must be a whole number, not 1.5"),
+        ({"labels": 3}, "labels must be a name or several, not 3"),
+    ],
+)
+def test_what_is_of_no_such_type_is_named(given: dict[str, Any], told: str):
+    with pytest.raises(TypeError, match=f"^{told}$"):
         options_changed(Options(), given)
