@@ -119,8 +119,8 @@ class Connection:
         is_interactive: bool = False,
         accept_new: bool = False,
         timeout_s: float = OPEN_MAX_S,
-    ) -> None:
-        """Adopt the master that runs, or start one; returns when it is logged in.
+    ) -> int | None:
+        """Adopt the master that runs (its process id), or start one (None), and have it logged in.
 
         is_interactive: questions go to `answers` of the Ssh; else nothing is ever asked.
         accept_new: an unknown host key is taken (a changed one never).
@@ -130,13 +130,14 @@ class Connection:
         make_private(self._ssh.control_dir)
         until = time.monotonic() + timeout_s
         with self.files.locked(until) as is_ours:
-            if self.pid() is not None:
-                return
+            if (adopted := self.pid()) is not None:
+                return adopted
             if not is_ours:
                 raise failed(self.host, no_answer(self._target, timeout_s))
             self._end()
             self._config = self._ssh.config(self.host)
             self._open_anew(is_interactive, accept_new, timeout_s)
+            return None
 
     def _open_anew(self, is_interactive: bool, accept_new: bool, timeout_s: float) -> None:
         answers = self._ssh.answers if is_interactive else None

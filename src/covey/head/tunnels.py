@@ -285,8 +285,9 @@ class Tunnel:
     def _connect(self, record: RemoteRecord) -> int:
         """Adopt or open the connection, adopt or make the forward; the master's process id."""
         connection = self._keeper.connection(self.host)
-        connection.open(timeout_s=OPEN_MAX_S)
-        pid, port = connection.pid(), self._keeper.bus_port()
+        # Who has just adopted it knows: asking a master is an ssh process each time.
+        pid = connection.open(timeout_s=OPEN_MAX_S) or connection.pid()
+        port = self._keeper.bus_port()
         if pid is None:
             raise ConnectFailed(f"{self.name}: the connection was lost at once", kind="closed")
         known = self._known()

@@ -36,10 +36,10 @@ def lab() -> Generator[Fleet]:
 
 def test_whoever_comes_later_adopts_the_connection(lab: Fleet):
     with way(lab) as first:
-        first.open()
+        assert first.open() is None
         pid = first.pid()
         second = Ssh(first.files.socket.parent, environ(lab)).connection(Host("lab1", "lab1"))
-        second.open()
+        assert second.open() == pid
         assert second.pid() == pid
         assert second.run("echo hello", timeout_s=RUN_MAX_S).out == b"hello\n"
 
