@@ -170,6 +170,9 @@ class Caller:
                 print(f"covey: cannot enter {context.cwd}: {error.strerror}", file=sys.stderr)  # noqa: T201
         self._foreign = context if context.python not in ("", this_python()) else None
         self._modules.replace(context.modules)
+        if context.authkey:
+            process = importlib.import_module("multiprocessing.process")
+            process.current_process().authkey = context.authkey
         importlib.invalidate_caches()
 
 

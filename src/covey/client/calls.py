@@ -65,6 +65,7 @@ def context_of(function: Callable[..., Any], *, travels: bool = False) -> bytes:
             at=this_computer(),
             python=this_python(),
             modules=program_modules() if travels else {},
+            authkey=_authkey(),
         )
     )
 
@@ -75,6 +76,12 @@ def _pickled_function(function: Callable[..., Any]) -> bytes:
     ):
         return cloudpickle.dumps(function, 5)  # pyright: ignore
     return _pickled(function)
+
+
+def _authkey() -> bytes:
+    # Only a program that has loaded it can have a Manager, and children need not load it else.
+    process = sys.modules.get("multiprocessing.process")
+    return bytes(process.current_process().authkey) if process is not None else b""
 
 
 def _cwd() -> str:

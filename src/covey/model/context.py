@@ -70,6 +70,9 @@ class CallContext:
     python: str = ""
     #: Modules of the program that no machine has: name -> (is a package, source).
     modules: dict[str, tuple[bool, bytes]] = field(default_factory=dict[str, tuple[bool, bytes]])
+    #: What processes of a program that uses `multiprocessing` show to each other: with it, queues
+    #: and the like of a `Manager` work as arguments. b"" = it does not.
+    authkey: bytes = b""
 
 
 Context = CommandContext | CallContext
@@ -86,7 +89,7 @@ def encode_context(context: Context) -> bytes:
     paths, argv = [_raw(p) for p in c.sys_path], [_raw(a) for a in c.argv]
     env = _raw_map(c.env)
     modules = {name: list(found) for name, found in sorted(c.modules.items())}
-    rest = [_raw(c.main_path), _raw(c.at), c.python, modules]
+    rest = [_raw(c.main_path), _raw(c.at), c.python, modules, *([c.authkey] if c.authkey else ())]
     return pack([_CALL, c.function, paths, _raw(c.cwd), env, argv, *rest])
 
 
@@ -104,7 +107,7 @@ def decode_context(data: bytes) -> Context:
             there = _text_map(env_there), _text(cwd_there)
             return CommandContext(template, _text(shell), *here, *there)
         if kind == _CALL:
-            function, paths, cwd, env, argv, main, at, python, modules = row
+            function, paths, cwd, env, argv, main, at, python, modules, *more = row
             return CallContext(
                 function,
                 [_text(p) for p in paths],
@@ -115,6 +118,7 @@ def decode_context(data: bytes) -> Context:
                 _text(at),
                 python,
                 {name: (bool(is_package), code) for name, (is_package, code) in modules.items()},
+                *more,
             )
     except (ValueError, TypeError, AttributeError) as error:
         raise DecodeError(f"a context of {len(data)} bytes cannot be read: {error}") from error

@@ -185,3 +185,22 @@ def test_it_works_without_uvloop(tmp_path: Path) -> None:
             print(sum(ex.map(abs, range(100))), ex.submit(abs, -1).result())
     """
     assert script(tmp_path, textwrap.dedent(text)) == "4950 1\n"
+
+
+def test_queues_of_a_manager_work_as_arguments(tmp_path: Path) -> None:
+    text = """
+import multiprocessing
+import covey
+
+def tell(queue, n):
+    queue.put(n)
+    return n
+
+# `fork` needs no guard: nothing of covey runs yet.
+with multiprocessing.get_context("fork").Manager() as manager:
+    queue = manager.Queue()
+    with covey.Executor(2, local=True) as ex:
+        done = [ex.submit(tell, queue, n).result(60) for n in range(3)]
+        print(done, [queue.get(timeout=60) for _ in done])
+"""
+    assert script(tmp_path, text) == "[0, 1, 2] [0, 1, 2]\n"

@@ -16,6 +16,7 @@ from covey.model.context import (
     [
         CommandContext([1, b"x"], "/bin/bash", {"A": "\udcff", "B": ""}, "/a\udc80"),
         CallContext(b"f", ["", "/x"], "/", {"A": "b"}, ["prog", "-x"], "/x/prog.py"),
+        CallContext(b"f", modules={"m": (True, b"x = 1")}, authkey=b"\0\xff"),
     ],
 )
 def test_a_context_survives_its_bytes(context: CommandContext | CallContext) -> None:
