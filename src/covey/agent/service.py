@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +33,7 @@ from covey.core.actions import (
 )
 from covey.core.agent import AgentCore
 from covey.core.events import Arrived, BusDown, BusUp, Ended, Event, Gauged, PeerGone, Struck, Tick
+from covey.dataclass import dataclass
 from covey.errors import CoveyError, DecodeError, Forged, Stale
 from covey.files.transfer import Fetcher, serve
 from covey.model.reference import is_reference, read_reference
@@ -150,8 +150,7 @@ class AgentService:
 
     def handle(self, event: Event) -> None:
         """Put an event to the core and perform what it answers."""
-        # A slot that waits goes first; a message is under way for much longer anyway.
-        for action in sorted(self.core.handle(event, time.monotonic()), key=_is_no_start):
+        for action in self.core.handle(event, time.monotonic()):
             self._perform(action)
         self._alarm.set(self.core.wake_at)
 
@@ -348,10 +347,6 @@ class AgentService:
         if not task.cancelled() and task.exception() is not None:
             log.error("the agent cannot go on", exc_info=task.exception())
             self._left.set()
-
-
-def _is_no_start(action: Action) -> bool:
-    return type(action) is not Start
 
 
 def _post(peer: Peer, message: Message) -> None:

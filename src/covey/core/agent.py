@@ -76,7 +76,7 @@ class AgentCore:
     # -- for the service
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Decide.
+        """Decide. The actions are performed in their order.
 
         Raises:
             InvalidTransition: an event of a scheduler's core.

@@ -32,7 +32,9 @@ _CANCELLED = int(OutcomeState.CANCELLED)
 
 
 class Workbench:
-    """Tasks, slots and lines of one agent. Methods add to `out`, the actions of this event."""
+    """Tasks, slots and lines of one agent. Methods add to `out`, the actions of this event, which
+    are performed in its order.
+    """
 
     def __init__(self, slots: int, policy: QueuePolicy) -> None:
         self.slots = SlotTable(slots)
@@ -279,8 +281,8 @@ class Workbench:
         """Give free slots away, and tell the schedulers what ended and what is claimed."""
         self.serving.void_overdue(now)
         runs, claims = self.serving.serve(now)
-        for run in runs:
-            self._start(run)
+        # A slot that waits goes first; a message is under way for much longer anyway.
+        self.out[:0] = [_start_of(run) for run in runs]
         if self.serving.preempting:
             self.out += self.stopping.preempt()
         riders: dict[str, list[Claim]] = {}
@@ -299,23 +301,6 @@ class Workbench:
             return "this agent is draining"
         peer = self.peers.get(scheduler)
         return "" if peer is None else peer.why_not()
-
-    def _start(self, run: Run) -> None:
-        work = run.work
-        limit_s = work.time_limit_s()
-        start = Start(
-            slot=run.slots[0],
-            scheduler=work.scheduler,
-            job=work.job,
-            shape=work.shape,
-            terms=work.terms,
-            term=run.term,
-            ids=run.ids,
-            ns=run.ns,
-            time_limit_s=limit_s,
-            stamps=run.stamps,
-        )
-        self.out.append(start)
 
     def _tell(self, peer: Peer, riders: list[Claim], now: float) -> None:
         """Batches of what ended; a claim for the same job rides on the last of them."""
@@ -366,3 +351,19 @@ class Workbench:
         self.serving.check()
         for peer in self.peers.values():
             peer.check(self._runs_of(peer))
+
+
+def _start_of(run: Run) -> Start:
+    work = run.work
+    return Start(
+        slot=run.slots[0],
+        scheduler=work.scheduler,
+        job=work.job,
+        shape=work.shape,
+        terms=work.terms,
+        term=run.term,
+        ids=run.ids,
+        ns=run.ns,
+        time_limit_s=work.time_limit_s(),
+        stamps=run.stamps,
+    )

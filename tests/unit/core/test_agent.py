@@ -3,7 +3,15 @@
 import pytest
 from tests.unit.core.desk import Desk, Room
 
-from covey.core.actions import DropPayloads, DropReports, FollowTask, ForgetJob, Send, Strike
+from covey.core.actions import (
+    DropPayloads,
+    DropReports,
+    FollowTask,
+    ForgetJob,
+    Send,
+    Start,
+    Strike,
+)
 from covey.core.events import Added, Ended, Gauged, Struck
 from covey.core.peers import GATHER_MAX, GATHER_S
 from covey.core.stopping import CHUNK_STUCK_S
@@ -301,6 +309,16 @@ def test_the_end_of_a_chunk_that_is_not_known_changes_nothing() -> None:
 def test_events_of_schedulers_are_refused() -> None:
     with pytest.raises(InvalidTransition, match="Added"):
         Room().handle(Added(1, 1, 1, 1))
+
+
+def test_what_starts_comes_before_what_is_said_in_one_event() -> None:
+    room = Room(slots=1)
+    desk = Desk(room).described()
+    desk.grant(1, 2)
+    actions = room.core.handle(Ended(1, [1], 1.0, is_last=True), room.now)
+    kinds = [type(action) for action in actions]
+    assert kinds[0] is Start, "a slot waits, and a message is under way for longer"
+    assert {DropPayloads, Send} <= set(kinds[1:])
 
 
 def test_outcomes_of_one_event_share_batches_of_at_most_256() -> None:
