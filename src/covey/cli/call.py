@@ -5,8 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from covey.errors import UsageError
 from covey.settings import Settings, read_settings
+
+_TYPED = ParameterSource.COMMANDLINE
 
 
 class Call:
@@ -87,11 +91,19 @@ def common_options() -> list[click.Parameter]:
     ]
 
 
+def _check_limit(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value and context.get_parameter_source(str(parameter.name)) is _TYPED:
+        # A variable of the shell that is not set: all machines are hardly meant.
+        raise UsageError("--limit is empty — for example: 'lab*,!lab3,@pis'; all machines: all")
+    return value
+
+
 #: `--limit`, for every command that acts on machines; the function's argument is `limit`.
 limit_option = click.option(
     "--limit",
     metavar="PATTERN",
     default="",
+    callback=_check_limit,
     help="Only these machines: 'lab*,!lab3,@pis' (names, patterns, !not, @group).",
 )
 #: `-H`, for every command that takes a list of machines; the function's argument is `hosts_files`.

@@ -80,6 +80,10 @@ def read_node_file(text: str, source: str, listing: Listing) -> None:
         listing.entries.append(entry)
 
 
+#: How the names of Ansible's variables begin.
+_ANSIBLE = "ansible_"
+
+
 class _LinesReader:
     """Goes through the lines once; sections decide what a line means."""
 
@@ -90,7 +94,7 @@ class _LinesReader:
         self._group = self._groups.group("ungrouped", Place(source))
         self._kind = ""
         # Ansible's variables may mean anything; in a plain list an unknown word is a slip.
-        self._is_ansible = "ansible_" in text or any(
+        self._is_ansible = _ANSIBLE in text or any(
             section_of(line) is not None for _, line in significant(text)
         )
 
@@ -151,7 +155,8 @@ class _LinesReader:
         try:
             words = shlex.split(rest, comments=True)
             # A user who is only a number is a machine's name torn apart: `lab 2`.
-            if len(words) == 1 and "=" not in words[0] and not words[0].isdecimal():
+            is_user = len(words) == 1 and "=" not in words[0] and not words[0].isdecimal()
+            if is_user and not words[0].startswith(_ANSIBLE):
                 return {"user": read_user(words[0])}
         except ValueError as error:
             self._listing.bad(place, f"{shown(rest)}: {str(error).lower()}")

@@ -29,6 +29,15 @@ def test_what_would_be_used_is_listed_with_its_origin(away: CommandLine):
     assert value["machines"][0]["user"] == "me"
 
 
+def test_an_empty_limit_is_refused_and_does_not_mean_all(away: CommandLine):
+    Path("hosts.txt").write_text("lab1\n")
+    for words in (("hosts", "-H", "hosts.txt"), ("down",), ("drain",)):
+        ended = away(*words, "--limit", "")
+        assert (ended.code, ended.out) == (2, "")
+        assert "--limit is empty" in ended.err
+    assert away("hosts", "-H", "hosts.txt", "--limit", "all").code == 0
+
+
 def test_words_may_come_from_standard_input(away: CommandLine):
     ended = away("hosts", "-H", "-", stdin="lab1\nlab2 pi\n")
     assert "pi@lab2" in ended.out

@@ -282,6 +282,11 @@ BAD: list[tuple[str, str, list[str]]] = [
     ("a file of another kind", '{"masters": []}\n', [":1: JSON is not read"]),
     ("a program", "#!/bin/sh\necho '{}'\n", [":1: a program is not run"]),
     ("two machines or a row", "lab1,lab2\n", [":1: is this a list or a row of a table?"]),
+    (
+        "a variable of ansible without a value is no user",
+        "[web]\nlab1 ansible_user\nlab2 pi\n",
+        [":2: 'ansible_user': behind a machine stands its user, or key=value"],
+    ),
     ("nothing", "# nothing\n\n", [": names no machine"]),
     (
         "one machine in two ways",
