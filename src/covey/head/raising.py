@@ -210,8 +210,6 @@ class _Raising:
                 wait([head])
                 if head.exception() is None:
                     head.result().close()
-                if head.exception() is None:
-                    head.result().close()
                 if not self.was_up and (not remote or not self.files.machines()):
                     take_down(self.settings)
                 raise
