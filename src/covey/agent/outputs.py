@@ -138,9 +138,11 @@ def remove(cache_dir: Path) -> None:
 
 
 def remove_empty(cache_dir: Path) -> None:
-    """Remove the directories above, where nothing is in them."""
+    """Remove the directories of tasks and those above, where nothing is in them."""
     above = [path for word, path in _records(cache_dir) if word == "above"]
-    for path in sorted(set(above), key=len, reverse=True):
+    # Of a task that was killed with its agent nobody removed it.
+    ours = {*above, *(path for path in _data(cache_dir) if _OF_TASK.search(path))}
+    for path in sorted(ours, key=len, reverse=True):
         if os.path.realpath(path) == path:
             with suppress(OSError):
                 os.rmdir(path)

@@ -107,3 +107,19 @@ def test_without_a_cache_nothing_is_noted(tmp_path: Path) -> None:
     assert len(notes.make(str(tmp_path), ["output", "p"])) == 2
     notes.settle()
     assert sorted(os.listdir(tmp_path)) == ["output"]
+
+
+def test_an_empty_directory_of_a_task_goes_and_others_stay(tmp_path: Path) -> None:
+    cache, work = tmp_path / "cache", tmp_path / "work"
+    work.mkdir()
+    notes = Notes(str(cache))
+    for names in (["covey", "job7", "1.1"], ["covey", "job7", "2.1"], ["mine", "empty"]):
+        notes.make(str(work), names)
+        notes.settle()
+    (work / "covey/job7/2.1/left").touch()
+    remove_empty(cache)
+    assert sorted(path.name for path in work.rglob("*") if not any(path.glob("*"))) == [
+        "empty",
+        "left",
+    ]
+    assert not (work / "covey/job7/1.1").exists()
