@@ -6,9 +6,9 @@ Reads the environment, touches no file.
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from covey.dataclass import dataclass
 from covey.errors import SettingsError
 
 #: What may be a name (of a cluster, an agent, a scheduler): safe as one token of a bus subject.

@@ -19,10 +19,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from covey.agent.__main__ import serve_detached
-from covey.dataclass import dataclass
 
 #: What ssh's daemon leaves in the environment; it ends with the connection.
 SSH_PREFIX = "SSH_"

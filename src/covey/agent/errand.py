@@ -16,12 +16,11 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from covey.agent.outputs import Notes
 from covey.agent.spawning import NOT_RUNNABLE, CannotStart
-from covey.dataclass import dataclass
 from covey.model.errand import (
     GATHER_FILES_MAX,
     GATHER_MAX_BYTES,

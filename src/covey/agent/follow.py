@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import cast
 
 from covey.core.actions import FollowTask, ForgetJob, Start
-from covey.dataclass import dataclass
 from covey.model.phases import Stamps, stamped
 from covey.wire.messages import Output
 

@@ -23,10 +23,9 @@ processes share.
 import struct
 from array import array
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model.pack import pack, unpack
 

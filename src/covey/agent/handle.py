@@ -8,7 +8,7 @@ from asyncio import AbstractEventLoop, Event, TimerHandle
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from covey.agent.frames import (
     AREA_AT,
@@ -29,7 +29,6 @@ from covey.agent.frames import (
     read_ended,
     read_entries,
 )
-from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model.job import Shape
 

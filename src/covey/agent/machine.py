@@ -15,12 +15,11 @@ after a mark: what start-up files of a shell print before it is skipped.
 """
 
 import json
-from dataclasses import asdict, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from covey.agent.outputs import Held
-from covey.dataclass import dataclass
 
 #: Begins the line of the answer.
 ANSWER_MARK = "covey-answer: "

@@ -4,10 +4,8 @@ Keys and passwords come this way and never in arguments or the environment.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from covey.dataclass import dataclass
 
 #: An order longer than this is none.
 ORDER_MAX_BYTES = 64 * 1024

@@ -14,9 +14,8 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-
-from covey.dataclass import dataclass
 
 #: The directory of the notes, in that of the agent.
 NAME = "noted"

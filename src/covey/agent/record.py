@@ -3,13 +3,12 @@
 import contextlib
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from covey.agent import here
 from covey.agent.machine import known
 from covey.bus.record import start_time, write_private
-from covey.dataclass import dataclass
 
 NAME = "agent.json"
 

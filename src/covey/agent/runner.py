@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from resource import struct_rusage
 
 from covey.agent import proctree
@@ -27,7 +28,6 @@ from covey.agent.outbox import FLUSH_S, Outbox, raise_fd
 from covey.agent.outputs import Notes
 from covey.agent.proctree import TERM_GRACE_S
 from covey.agent.spawning import NOT_RUNNABLE, CannotStart, Spawner
-from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model.context import CommandContext, decode_command
 from covey.model.errand import Errand, encode_gathered

@@ -15,11 +15,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from covey.agent import proctree
 from covey.agent.proctree import Process
-from covey.dataclass import dataclass
 from covey.errors import StartFailed
 from covey.files.private import check_private, make_private
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +34,6 @@ from covey.core.actions import (
 )
 from covey.core.agent import AgentCore
 from covey.core.events import Arrived, BusDown, BusUp, Ended, Event, Gauged, PeerGone, Struck, Tick
-from covey.dataclass import dataclass
 from covey.errors import CoveyError, DecodeError, Forged, Stale
 from covey.files.transfer import Fetcher, serve
 from covey.model.reference import is_reference, read_reference

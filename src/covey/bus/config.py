@@ -5,10 +5,9 @@ variable.
 """
 
 import json
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from covey.dataclass import dataclass
 from covey.settings import MESSAGE_MAX_BYTES
 from covey.wire.subjects import permissions_of_agent, permissions_of_head
 

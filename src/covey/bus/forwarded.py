@@ -10,9 +10,8 @@ Each new tunnel has a higher number, since ssh cannot replace the file of a dead
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-
-from covey.dataclass import dataclass
 
 #: How the address of such a directory begins.
 SCHEME = "unix://"

@@ -6,10 +6,8 @@ What is needed to find, use and adopt a server that outlives us (protocol.md rul
 import json
 import os
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from covey.dataclass import dataclass
 
 #: Name of the record in the directory of its server.
 NAME = "bus.json"

@@ -1,10 +1,9 @@
 """A line chart as SVG, without any library: for `covey sim --svg` and `covey sparrow --plot`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
-
-from covey.dataclass import dataclass
 
 #: Size of the whole picture, and of the margins around the plot (left, top, right, bottom).
 WIDTH, HEIGHT = 800, 460

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -14,7 +15,6 @@ from covey.cli.output import counted, note, print_json, say
 from covey.cli.ping import machines_of
 from covey.client.client import HeadClient
 from covey.client.cluster import files_of
-from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.fleet.limit import select
 from covey.model.agent_state import AgentState

@@ -6,13 +6,12 @@ SIGTERM or a closed terminal.
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from covey.cli.head import head_of, is_up, limited, not_up
 from covey.cli.output import note
 from covey.cli.signals import ended_by_signals
 from covey.client.cluster import files_of
-from covey.dataclass import dataclass
 from covey.errors import FleetError, MachineError, UsageError
 from covey.fleet.inventory import read_inventory
 from covey.head.lowering import DownOrder, down

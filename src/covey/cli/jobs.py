@@ -3,7 +3,7 @@
 import heapq
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -41,7 +41,6 @@ from covey.cli.view import (
     times_value,
     way_on,
 )
-from covey.dataclass import dataclass
 from covey.scheduler.rows import JobRow, OutcomeRow
 from covey.settings import Settings
 

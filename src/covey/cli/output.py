@@ -15,9 +15,8 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TextIO
-
-from covey.dataclass import dataclass
 
 #: Version of what `--json` prints. Fields may be added under the same number; none changes or goes.
 SCHEMA = 1

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -13,7 +14,6 @@ from covey.cli.head import head_of, is_up
 from covey.cli.output import has_colour, say
 from covey.cli.ping import machines_of
 from covey.client.cluster import files_of
-from covey.dataclass import dataclass
 from covey.errors import CoveyError, UsageError
 from covey.fleet.fanout import fan_out
 from covey.fleet.host import Host

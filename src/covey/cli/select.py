@@ -10,8 +10,8 @@ Numbers count from 1 and may hold underscores (`1_000`). HyperQueue's users know
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from covey.dataclass import dataclass
 from covey.errors import JobNotFound, UsageError
 
 _PART = re.compile(r"(?P<first>\d[\d_]*)(?:-(?P<last>\d[\d_]*)(?::(?P<step>\d[\d_]*))?)?\Z", re.A)

@@ -1,7 +1,7 @@
 """`covey trace`: where the time of each task of a job went."""
 
 import json
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from covey.cli.trace_export import Traced, cdf_rows, perfetto
 from covey.cli.view import ledger_of, one_job, pages
 from covey.cli.writing import check_writable
 from covey.client.sparrow.stats import PERCENTILES, Spread, rounded
-from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.model.phases import (
     PARTS,

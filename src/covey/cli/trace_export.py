@@ -1,10 +1,10 @@
 """A trace for other programs: Chrome's trace events (ui.perfetto.dev), and CDFs as CSV. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from covey.client.sparrow.stats import cdf
-from covey.dataclass import dataclass
 from covey.model.phases import PARTS, STEPS, Phases, part_s
 
 #: The scheduler's track; agents follow.

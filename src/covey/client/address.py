@@ -1,6 +1,6 @@
 """How clients call a bus, and what is at it."""
 
-from covey.dataclass import dataclass
+from dataclasses import dataclass
 
 #: So much of a cluster's name is kept where something is put behind it (`settings.NAME_PATTERN`).
 SPACE_NAME_MAX = 40

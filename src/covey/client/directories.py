@@ -1,10 +1,10 @@
 """Directories on machines: the errand that makes them, and what it answers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from covey.client.errands import ErrandResult
-from covey.dataclass import dataclass
 from covey.model.errand import Errand
 
 #: Of the jobs that make directories (`ErrandOrder.kind`).

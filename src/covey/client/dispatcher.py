@@ -12,6 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from covey.client.accepting import admission_of
@@ -25,7 +26,6 @@ from covey.client.pythons import shape_of_call
 from covey.client.waits import Waits
 from covey.core.events import Added, AgentKnown, CancelAsked, Event, Opened, PeerGone, Shaped
 from covey.core.scheduler import SchedulerCore
-from covey.dataclass import dataclass
 from covey.errors import CoveyError, JobRejected, NotUp, StartFailed
 from covey.model.job import RetryPolicy
 from covey.model.reference import is_reference, make_reference, read_reference

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +17,6 @@ from covey.bus.loop import run_loop
 from covey.client.client import HeadLink
 from covey.client.head_job import HeadJob
 from covey.client.jobs import JobOrder, outcomes
-from covey.dataclass import dataclass
 from covey.errors import CoveyError, JobCancelled, RequestTimeout, UsageError
 from covey.model.agent_state import AgentState
 from covey.model.context import encode_command

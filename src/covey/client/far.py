@@ -15,14 +15,13 @@ import select
 import subprocess
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from covey._version import VERSION
 from covey.bus.forwarded import SCHEME
 from covey.client import doorway
 from covey.client.address import BusAddress
-from covey.dataclass import dataclass
 from covey.errors import ConnectFailed, CoveyError, NotUp, VersionMismatch
 from covey.fleet.to_head import ToHead, command_line
 from covey.settings import Settings

@@ -3,12 +3,12 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from covey.client.functions import Functions
 from covey.client.future import Future
 from covey.client.private import PrivateRoot
-from covey.dataclass import dataclass
 from covey.errors import CoveyError
 from covey.model.job import JobSpec
 from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO

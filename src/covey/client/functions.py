@@ -10,12 +10,12 @@ import hashlib
 import operator
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
 
 from covey.client.calls import context_of
-from covey.dataclass import dataclass
 
 #: Functions that are remembered.
 KEPT_MAX = 1024

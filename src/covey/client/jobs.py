@@ -10,9 +10,9 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
-from covey.dataclass import dataclass
 from covey.errors import CoveyError
 from covey.model.job import JobSpec
 from covey.scheduler.rows import JobRow, OutcomeRow

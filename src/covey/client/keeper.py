@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,7 +29,6 @@ from covey.agent.here import this_computer
 from covey.agent.machine import ANSWER_MARK, Answer, MachineOrder, cache_of
 from covey.bus.record import start_time, write_private
 from covey.client import doorway
-from covey.dataclass import dataclass
 from covey.errors import BusUnavailable, ConnectFailed, CoveyError, NotUp, RequestTimeout
 from covey.files.private import make_private
 from covey.fleet import archive as archives

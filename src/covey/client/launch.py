@@ -3,8 +3,9 @@
 Apart from `private_job`, and light: the root starts while the caller still imports the rest.
 """
 
+from dataclasses import dataclass
+
 from covey.client.private import PrivateRoot
-from covey.dataclass import dataclass
 from covey.scheduler.folding import fold
 from covey.scheduler.runs import RunDir
 from covey.settings import Settings

@@ -1,11 +1,10 @@
 """What the files of a cluster say of its machines and processes."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from covey.agent.machine import Answer
 from covey.bus.record import start_time
-from covey.dataclass import dataclass
 from covey.fleet.host import Host
 
 

@@ -1,10 +1,9 @@
 """A job of ours at a shared scheduler: calls are its tasks, outcomes come in their order."""
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from covey.client.feed import Options
-from covey.dataclass import dataclass
 from covey.wire.codec import cut
 from covey.wire.messages import Advanced
 

@@ -7,8 +7,9 @@ only when it is durable. All barriers of a list go to the ledger at once, in ord
 would overtake one that waits); no `Send` stands behind one. A batch is parallel lists, not objects.
 """
 
+from dataclasses import dataclass
+
 from covey.core.events import Confirm
-from covey.dataclass import dataclass
 from covey.model.job import Shape
 from covey.wire.messages import Frame
 

@@ -1,11 +1,10 @@
 """One agent, as its scheduler sees it: its state, its session, what it holds and may be given."""
 
 import math
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from covey.core.link import Link
-from covey.dataclass import dataclass
 from covey.model.agent_state import AgentState as AgentState
 from covey.wire.messages import Recorded
 

@@ -1,10 +1,10 @@
 """How long the slots of an agent still have short tasks to do: by this it claims ahead."""
 
 import math
+from dataclasses import dataclass
 
 from covey.core.claims import WINDOW_S, Pace
 from covey.core.slots import Run
-from covey.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ CLAIM_LIMIT_S at most; a scheduler that owes an answer for longer gets no other 
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from covey.core.claims import CLAIM_LIMIT_S
 from covey.core.queueing import QueuePolicy
 from covey.core.reservations import Work
-from covey.dataclass import dataclass
 
 #: Whose answer is awaited: (scheduler, 0, 0), or (scheduler, job, shape) of one task per claim.
 Asker = tuple[str, int, int]

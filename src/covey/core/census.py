@@ -1,10 +1,9 @@
 """Who of the agents may be given tasks, counted when somebody asks: thousands join at once."""
 
 from collections.abc import Hashable, Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from covey.core.agents import Peer
-from covey.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ running ones are asked to stop, and whatever they end as is recorded; what does 
 given up as cancelled.
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from covey.core.actions import JobEnded, Record, RecordJob, Resolve
 from covey.core.binding import Binding
@@ -16,7 +16,6 @@ from covey.core.outbox import Outbox
 from covey.core.retry import is_halting
 from covey.core.roster import Roster
 from covey.core.timers import Timers
-from covey.dataclass import dataclass
 from covey.model.task import OutcomeState
 from covey.wire.messages import Stop, Withdraw
 

@@ -1,8 +1,7 @@
 """What a core may be told by its service. Only values; see `core.actions` for how it is driven."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from covey.dataclass import dataclass
 from covey.model.job import JobSpec, Shape
 from covey.wire.messages import Frame
 

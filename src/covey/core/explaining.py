@@ -1,6 +1,7 @@
 """Why a task waits, in a sentence (invariant 11: whatever waits can say what for)."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from covey.core.candidates import candidates, is_constrained
@@ -9,7 +10,6 @@ from covey.core.jobs import Job, Lease
 from covey.core.recovery import regrant_at
 from covey.core.roster import ORPHAN_AFTER_S, AgentState, Peer, Roster
 from covey.core.slots import ASIDE_MAX
-from covey.dataclass import dataclass
 from covey.model.constraint import NAMED_MAX, fits, unmet
 from covey.model.job import Shape
 

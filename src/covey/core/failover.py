@@ -9,7 +9,7 @@ that has ended is handed to nobody again.
 """
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from covey.core.failover_events import (
@@ -35,7 +35,6 @@ from covey.core.failover_events import (
     Submitted,
     Withdraw,
 )
-from covey.dataclass import dataclass
 from covey.errors import InvalidTransition
 
 #: A scheduler that holds calls is asked this often whether it lives.

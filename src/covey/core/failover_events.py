@@ -1,6 +1,6 @@
 """What a FailoverCore may be told, and what it answers. Only values; see `core.failover`."""
 
-from covey.dataclass import dataclass
+from dataclasses import dataclass
 
 # ---------------------------------------------------------------- events
 

@@ -7,11 +7,10 @@ otherwise.
 """
 
 from bisect import bisect_right
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from covey.core.pending import Pending
 from covey.core.policies import policy_for
-from covey.dataclass import dataclass
 from covey.errors import InvalidTransition
 from covey.model.job import JobSpec, JobState, Shape
 from covey.model.task import Attempt, OutcomeState

@@ -7,10 +7,9 @@ Laws: an offer has the level of each peer that has one, their sum, and how many 
 """
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from covey.core.agents import Peer
-from covey.dataclass import dataclass
 
 #: Level of a standing reservation; and of one whose claim found nothing: it makes no more claims
 #: until something is granted or enqueued there.

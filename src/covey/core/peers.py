@@ -1,13 +1,12 @@
 """What an agent keeps for one scheduler: the session, its lines, its unrecorded outcomes."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from covey.core.claims import CLAIM_MAX
 from covey.core.link import Link, body_bytes
 from covey.core.reservations import Work
 from covey.core.slots import Run
-from covey.dataclass import dataclass
 from covey.wire.messages import Finished, Frame, Grant, Hello, Welcome
 
 #: Most outcomes of one scheduler that may wait to be recorded; beyond it nothing is claimed from

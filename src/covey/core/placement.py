@@ -11,10 +11,9 @@ and `balancing`; `policies` finds them by name.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple, Protocol
-
-from covey.dataclass import dataclass
 
 #: Tasks per slot that may be bound early. Beyond it they wait at the scheduler, so that no agent's
 #: queue grows without limit.

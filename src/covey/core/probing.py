@@ -6,7 +6,7 @@ lost, the agent is dead or slow) is taken last: what is known is enough.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from random import Random
 
 from covey.core.candidates import is_constrained, may_take, pool_of
@@ -16,7 +16,6 @@ from covey.core.placement import Placed, PlacementPolicy
 from covey.core.reserving import Reserving
 from covey.core.roster import Peer, Roster
 from covey.core.timers import Timers
-from covey.dataclass import dataclass
 from covey.model.job import Shape
 from covey.wire.messages import Load, Probe
 

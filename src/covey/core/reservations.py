@@ -1,9 +1,9 @@
 """What waits at an agent for one shape of one job: reservations and granted tasks."""
 
 from collections import deque
+from dataclasses import dataclass
 
 from covey.core.claims import Pace
-from covey.dataclass import dataclass
 from covey.model.job import Shape
 
 #: Ids and ns of attempts that were taken out of a line, with their term.

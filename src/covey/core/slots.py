@@ -1,9 +1,9 @@
 """The slots of an agent and what runs in them."""
 
 import heapq
+from dataclasses import dataclass
 
 from covey.core.reservations import Bound, Work
-from covey.dataclass import dataclass
 
 #: Tasks that take no slot (`Shape.slots` = 0) and run at once on an agent. Others wait for their
 #: end, never for a slot.

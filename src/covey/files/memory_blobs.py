@@ -2,8 +2,8 @@
 
 import hashlib
 import time
+from dataclasses import dataclass
 
-from covey.dataclass import dataclass
 from covey.errors import BlobMissing, ChecksumMismatch, FileError
 
 #: Bytes of all blobs of a store, if its owner sets nothing else.

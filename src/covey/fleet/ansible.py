@@ -6,9 +6,8 @@ ssh_config should say instead, is worth a note.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from covey.dataclass import dataclass
 from covey.fleet.fields import FIELDS, Value, read_labels, shown
 from covey.fleet.listing import Entry, Listing, Place, Variable
 

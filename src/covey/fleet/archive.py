@@ -26,13 +26,13 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from covey._version import VERSION
 from covey.bus.deferring import DEFERRED
 from covey.bus.record import write_private
-from covey.dataclass import dataclass
 from covey.errors import BootstrapFailed
 
 #: See above.

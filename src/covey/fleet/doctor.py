@@ -5,9 +5,8 @@ import shlex
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from covey.dataclass import dataclass
 from covey.errors import ConnectFailed, MachineError
 from covey.fleet.contact import Contact, log_in
 from covey.fleet.fanout import fan_out

@@ -12,11 +12,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from covey.dataclass import dataclass
 from covey.errors import ConnectFailed, MachineError
 
 T = TypeVar("T")

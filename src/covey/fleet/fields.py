@@ -9,9 +9,8 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
-
-from covey.dataclass import dataclass
 
 #: What a field holds once it was read.
 Value = str | int | float | tuple[str, ...]

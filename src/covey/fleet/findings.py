@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from covey.dataclass import dataclass
 from covey.files.mounts import is_network
 from covey.fleet.probe import PYTHON_MIN
 

@@ -4,10 +4,9 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.fleet.ansible import Groups, read_field
 from covey.fleet.fields import FIELDS, Value, is_user_name, read_weight, shown

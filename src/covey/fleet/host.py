@@ -1,6 +1,6 @@
 """A machine as its user names it: what ssh is called with, and what it is to run. Pure data."""
 
-from covey.dataclass import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

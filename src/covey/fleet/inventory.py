@@ -8,9 +8,9 @@ its name (slots, groups …) holds for it wherever it was named.
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.fleet.config import read_config
 from covey.fleet.formats import read_listing

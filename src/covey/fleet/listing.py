@@ -4,9 +4,8 @@ A reader never stops at the first bad line: it adds a `Problem` and goes on, so 
 all of them at once.
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from covey.dataclass import dataclass
 from covey.errors import InventoryError
 from covey.fleet.fields import Value
 

@@ -7,12 +7,12 @@ import os
 import socket
 import time
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from covey.agent import proctree
 from covey.agent.proctree import Process
 from covey.agent.runtime import base_dir
-from covey.dataclass import dataclass
 from covey.errors import ConnectFailed
 from covey.fleet.host import Host
 

@@ -3,11 +3,10 @@
 import secrets
 import shlex
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from covey.agent.machine import ANSWER_MARK, marked_json
-from covey.dataclass import dataclass
 from covey.fleet.host import Host
 from covey.fleet.probing import PROBE
 from covey.fleet.step import TOO_OLD, Connection, Done, failed, no_answer, runner

@@ -4,10 +4,10 @@ import os
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from covey.dataclass import dataclass
 from covey.errors import ConnectFailed
 
 

@@ -7,8 +7,8 @@ for decades. Whatever is not recognised is passed on as ssh's last line.
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from covey.dataclass import dataclass
 from covey.errors import ConnectFailed
 from covey.fleet.host import Host
 

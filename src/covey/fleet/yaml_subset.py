@@ -7,9 +7,8 @@ kept as `Refused`, so that only who needs it must complain. Nothing is turned in
 """
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from covey.dataclass import dataclass
 from covey.fleet.listing import LINE_MAX
 
 #: Deeper nesting than this is no inventory.

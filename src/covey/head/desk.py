@@ -8,13 +8,12 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from covey.bus.peer import Peer
 from covey.bus.port import Bus
 from covey.client.cluster import HEAD
-from covey.dataclass import dataclass
 from covey.errors import CoveyError, DecodeError, Forged, JobNotFound, Stale
 from covey.files.transfer import serve
 from covey.scheduler.ports import Blobs, Jobs

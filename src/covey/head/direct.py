@@ -7,9 +7,9 @@ loopback too, and checks the server against the cluster's own authority, which c
 import contextlib
 import platform
 import socket
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from covey.dataclass import dataclass
 from covey.errors import SettingsError
 
 #: What stands for all addresses of this computer.

@@ -2,11 +2,11 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from covey.agent import outputs
 from covey.agent.outputs import Held
 from covey.client.cluster import ClusterFiles, files_of
-from covey.dataclass import dataclass
 from covey.errors import MachineError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap

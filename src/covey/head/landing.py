@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from covey.agent.machine import Answer, MachineOrder
 from covey.bus.config import AGENT_PREFIX
 from covey.client.cluster import ClusterFiles, Machine, RemoteRecord, Trace
-from covey.dataclass import dataclass
 from covey.errors import BootstrapFailed, ConnectFailed
 from covey.fleet import bootstrap
 from covey.fleet.archive import Archive

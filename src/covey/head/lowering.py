@@ -10,13 +10,12 @@ import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from covey.agent import outputs, persist, runtime
 from covey.agent.outputs import Held
 from covey.client.client import HeadClient
 from covey.client.cluster import READER, ClusterFiles, Machine, Trace, files_of
-from covey.dataclass import dataclass
 from covey.errors import BootstrapFailed, CoveyError, MachineError, UsageError
 from covey.fleet import archive as archives
 from covey.fleet import bootstrap

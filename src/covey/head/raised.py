@@ -1,8 +1,8 @@
 """What `covey up` is asked for, and how it went."""
 
+from dataclasses import dataclass
 from typing import Literal
 
-from covey.dataclass import dataclass
 from covey.errors import CoveyError
 from covey.fleet.contact import Contact
 from covey.fleet.host import Host

@@ -16,14 +16,13 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from covey.agent.machine import Answer
 from covey.bus.record import start_time, write_private
 from covey.client.cluster import ClusterFiles, RemoteRecord
-from covey.dataclass import dataclass
 from covey.errors import BootstrapFailed, ConnectFailed, CoveyError
 from covey.fleet import bootstrap
 from covey.fleet.host import Host

@@ -12,10 +12,9 @@ loaded once per child process. A payload is what differs from task to task:
                                                  and the seconds that these calls took
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model.pack import pack, unpack
 

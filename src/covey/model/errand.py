@@ -5,10 +5,9 @@ of a task is the machine's name. What was written to COVEY_OUTPUT comes back in 
 """
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, cast
 
-from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model.pack import pack, unpack
 

@@ -1,10 +1,9 @@
 """What a user submits: the job, its policies, and the shapes its tasks come in."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from covey.dataclass import dataclass
 from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO
 
 

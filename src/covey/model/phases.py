@@ -10,9 +10,7 @@ whoever took them; 0.0 = there was no such step (a task that was bound early was
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
-
-from covey.dataclass import dataclass
+from dataclasses import dataclass, fields, replace
 
 #: First byte of a report behind the stamps of its agent (`model.report` has the others).
 STAMPS_TAG = b"P"

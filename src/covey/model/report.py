@@ -9,11 +9,10 @@ decodes it. The first byte says which form follows (`R` is taken by `model.refer
 `b""` is the report of a task that never started.
 """
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
-from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model.pack import pack, unpack
 

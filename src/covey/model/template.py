@@ -14,10 +14,9 @@ everywhere, no I/O.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
-from covey.dataclass import dataclass
 from covey.errors import DecodeError
 from covey.model import shellwords
 from covey.model.placeholders import Part, Placeholder, parse, values

@@ -5,10 +5,9 @@ cluster out among people who mean each other well, they do not keep anybody out.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from covey.dataclass import dataclass
 from covey.errors import JobRejected
 
 #: Priorities are whole numbers in this range: enough for anybody, and a slip is noticed.

@@ -1,11 +1,10 @@
 """An agent, as the service of a scheduler knows it."""
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from covey.bus.peer import Peer
-from covey.dataclass import dataclass
 from covey.files.transfer import Fetcher
 from covey.model.reference import is_reference, read_reference
 from covey.wire.messages import Fetch, Frame

@@ -5,10 +5,9 @@ it knows.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from covey.dataclass import dataclass
 from covey.errors import JobRejected
 from covey.model.constraint import unknown, unmet
 from covey.model.job import JobSpec, Shape

@@ -10,10 +10,9 @@ import shutil
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from covey.dataclass import dataclass
 from covey.errors import CoveyError, LedgerCorrupt, LedgerError, StateInUse
 from covey.model.job import FINAL_STATES
 from covey.scheduler import locks

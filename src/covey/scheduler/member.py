@@ -1,6 +1,6 @@
 """An agent, as whoever keeps the list of a cluster names it to a scheduler. Light to import."""
 
-from covey.dataclass import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from covey.core.events import Added, CancelAsked, Opened, Sealed, Shaped, TailAsked
 from covey.core.events import Event as CoreEvent
-from covey.dataclass import dataclass
 from covey.errors import JobNotFound, JobRejected
 from covey.files.memory_blobs import MemoryBlobs
 from covey.model.job import Shape

@@ -10,10 +10,9 @@ import os
 import secrets
 import socket
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from covey.dataclass import dataclass
 from covey.errors import LedgerError, StateInUse
 from covey.files.mounts import file_system_of, is_network
 from covey.files.private import check_private, make_private

@@ -4,10 +4,9 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from covey.dataclass import dataclass
 from covey.model.job import FINAL_STATES
 from covey.scheduler import locks
 from covey.scheduler.folding import fold

@@ -2,9 +2,8 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from covey.dataclass import dataclass
 from covey.model.phases import Phases
 from covey.model.report import Report
 

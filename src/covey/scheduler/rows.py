@@ -1,9 +1,9 @@
 """What the ledger's readers give: plain values, numbered as people and programs see them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from covey.dataclass import dataclass
 from covey.model.job import JobSpec
 from covey.model.pack import unpack
 from covey.model.task import OutcomeState

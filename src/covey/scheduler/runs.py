@@ -8,9 +8,9 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from covey.dataclass import dataclass
 from covey.errors import JobNotFound, LedgerError, StateInUse
 from covey.scheduler import locks
 from covey.scheduler.opening import explained

@@ -14,10 +14,9 @@ fill and the child processes read. Cores leave `lens` and `body` alone.
 Jobs are numbered per scheduler; tasks from 1 per job; shapes from 1 per job.
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from covey.dataclass import dataclass
 from covey.model.job import Shape
 from covey.wire.requests import AddItems as AddItems
 from covey.wire.requests import AddShape as AddShape

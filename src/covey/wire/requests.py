@@ -4,10 +4,9 @@ All of these are unsequenced: the client repeats a request with the same nonce u
 comes, and each is idempotent.
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from covey.dataclass import dataclass
 from covey.model.job import Shape
 
 

@@ -16,10 +16,9 @@ one can open a session that the replayer cannot use.
 
 import hashlib
 import hmac
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 
-from covey.dataclass import dataclass
 from covey.errors import DecodeError, Forged
 
 #: Bytes of a key of an agent, or of the head's submit key.

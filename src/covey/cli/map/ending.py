@@ -1,8 +1,8 @@
 """How a `covey map` ends: its exit status, and what --halt and Ctrl-C say. Pure."""
 
 import shlex
+from dataclasses import dataclass
 
-from covey.dataclass import dataclass
 from covey.model.job import HaltPolicy
 
 #: More failed tasks than this all give the exit status 101.

@@ -7,13 +7,12 @@ it is read: the last one may have been cut by a crash.
 """
 
 import os
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from covey.cli.map.plan import MapPlan
 from covey.cli.map.rows import Logged
-from covey.dataclass import dataclass
 from covey.errors import FileError, UsageError
 
 HEADER = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n"

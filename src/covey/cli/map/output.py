@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO, Literal, NamedTuple, cast
 
 from covey.cli.map.joblog import JoblogWriter
@@ -16,7 +17,6 @@ from covey.cli.map.plan import MapPlan
 from covey.cli.map.results import Results
 from covey.cli.map.rows import Logged, logged
 from covey.cli.output import SCHEMA, text_or_base64
-from covey.dataclass import dataclass
 from covey.model.task import OutcomeState
 from covey.model.template import Template
 from covey.scheduler.rows import OutcomeRow

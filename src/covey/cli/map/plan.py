@@ -1,10 +1,10 @@
 """What a command line of `covey map` asks for, and the job that it means. Pure: no I/O."""
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 from covey.cli.map.values import Relative, slots_of
-from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy, JobSpec, RetryPolicy, Shape
 from covey.model.policy import DEFAULT_POLICY, DEFAULT_PROBE_RATIO

@@ -6,11 +6,11 @@ Pure text and a stream: the caller brings the clock, so it runs without waiting 
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TextIO
 
 from covey.cli.duration import duration
 from covey.cli.map.plan import MapPlan
-from covey.dataclass import dataclass
 
 #: Seconds between two drawings of the bar, and between two lines where there is no terminal.
 BAR_EVERY_S = 0.1

@@ -1,6 +1,7 @@
 """The job of a `covey map`, from its beginning to its exit status: imported when it is needed."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from covey.bus.loop import run_loop
@@ -13,7 +14,6 @@ from covey.client.head_job import HeadJob
 from covey.client.jobs import DurableJob, JobOrder
 from covey.client.launch import Launch
 from covey.client.private_job import PrivateJob
-from covey.dataclass import dataclass
 from covey.errors import JobRejected
 from covey.model.context import CommandContext, decode_context
 from covey.model.template import Template

@@ -6,9 +6,9 @@ Pure. Every error names the option and shows a right value.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, cast
 
-from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.model.job import HaltPolicy
 from covey.model.users import PRIORITY_MAX, PRIORITY_MIN
@@ -162,9 +162,7 @@ def read_env(option: str, text: str) -> list[str]:
     """`NAME`, `NAME,NAME` or `NAME=VALUE`."""
     found = [text] if "=" in text else text.split(",")
     if "_" in found:
-        raise UsageError(
-            f"{option} _ is GNU parallel's word for all variables — name them"
-        )
+        raise UsageError(f"{option} _ is GNU parallel's word for all variables — name them")
     for one in found:
         if re.match(r"[A-Za-z_][A-Za-z0-9_]*(=|\Z)", one) is None:
             raise UsageError(f"{option} {text}: give NAME, NAME,NAME or NAME=VALUE")

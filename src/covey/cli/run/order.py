@@ -4,10 +4,10 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from covey.cli.output import printable
-from covey.dataclass import dataclass
 from covey.errors import FileError, UsageError
 from covey.model.errand import Errand
 

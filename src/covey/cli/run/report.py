@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from covey.cli.output import printable, size, text_or_base64
 from covey.cli.writing import check_directory, check_writable
 from covey.client.errands import End, ErrandResult
 from covey.client.gathering import keep, write_in_one_piece
-from covey.dataclass import dataclass
 from covey.errors import CoveyError, FileError
 
 #: Machines that a heading or the last line names; of more only the number is told.

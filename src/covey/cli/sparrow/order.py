@@ -1,9 +1,9 @@
 """What one command line of `covey sparrow` asks for."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from covey.client.sparrow.draw import Ask
-from covey.dataclass import dataclass
 
 #: Virtual machines, and slots of each, where neither is given and no cluster is up: what the Python
 #: replication was tried with.

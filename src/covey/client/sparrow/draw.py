@@ -8,10 +8,10 @@ import heapq
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, cast
 
-from covey.dataclass import dataclass
 from covey.errors import UsageError
 from covey.model.users import PRIORITY_MAX, PRIORITY_MIN
 

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from covey.client.sparrow.draw import DrawnJob
-from covey.dataclass import dataclass
 from covey.errors import CoveyError
 from covey.model.job import JobSpec
 from covey.model.phases import Phases

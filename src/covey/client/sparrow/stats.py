@@ -10,12 +10,11 @@ agent's queue. Scheduling: what else there was between its arrival and its start
 
 import math
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from covey.client.sparrow.draw import DrawnJob, ideal_responses
 from covey.client.sparrow.ran import Ran, RanJob
-from covey.dataclass import dataclass
 from covey.model.phases import Phases, aligned, part_s
 
 #: Lines of a histogram.
