@@ -8,12 +8,13 @@ A machine that cannot be brought up delays and fails nobody else; doing it again
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from covey._version import VERSION
 from covey.agent import persist, runtime
-from covey.agent.cpus import default_slots, parse_slots
+from covey.agent.cpus import parse_slots
 from covey.client.cluster import COMMAND, ClusterFiles, Machine, Trace, files_of
 from covey.client.users import write_users
 from covey.errors import AlreadyUp, MachineError, UsageError
@@ -21,17 +22,19 @@ from covey.fleet import archive as archives
 from covey.fleet.archive import Archive
 from covey.fleet.fanout import fan_out
 from covey.fleet.host import Host
-from covey.fleet.limit import select
 from covey.fleet.ssh import Ssh
 from covey.head import processes
 from covey.head.landing import Landing
 from covey.head.lowering import PERSISTENT, take_down
 from covey.head.raised import Raised, Up, UpOrder
 from covey.head.waiting import LOOK_EVERY_S, READY_MAX_S, HeadWatch
+from covey.head.wanted import wanted
 from covey.model.agent_state import AgentState
 from covey.scheduler.locks import head_is_up
 from covey.scheduler.places import settled
 from covey.settings import Settings
+
+T = TypeVar("T")
 
 #: Virtual machines that one `up --local` makes at most.
 LOCAL_MACHINES_MAX = 256
@@ -82,14 +85,12 @@ class _Raising:
     was_up: bool = False
     raised: dict[str, Raised] = field(default_factory=dict[str, Raised])
     began: dict[str, float] = field(default_factory=dict[str, float])
+    landing: Landing | None = None
 
     def run(self) -> Up:
         self.was_up = head_is_up(self.settings.state_dir)
         known = self.files.machines()
-        local, remote = self._plan_local(known), self._plan_remote(known)
-        if not local and not remote:
-            raise UsageError("say which machines — for example: covey up lab1 lab2")
-        local, remote = self._grouped(local, remote)
+        local, remote = wanted(self.files, self.order, known, was_up=self.was_up)
         dead = [m for m in local if not processes.is_alive(self.files, m.name)]
         changes = self.order.groups or self.order.users is not None
         if self.was_up and not (dead or remote or changes) and self.order.local is not None:
@@ -98,62 +99,14 @@ class _Raising:
         if not self.order.is_starting:
             self._send_only(remote)
         else:
-            self._enrol(known, local, remote)
-            self._raise(known, local, dead, remote)
+            try:
+                self._enrol(known, local, remote)
+                self._raise(known, local, dead, remote)
+            except BaseException:
+                self._undo(known, remote)
+                raise
         names = [machine.name for machine in (*local, *remote)]
         return Up(tuple(self.raised[name] for name in names), self.note, self.was_up)
-
-    # ------------------------------------------------------------ what is wanted
-
-    def _plan_local(self, known: list[Machine]) -> list[Machine]:
-        """The virtual machines that shall run."""
-        order, files = self.order, self.files
-        if order.local is None:
-            is_meant = order.is_all or not order.hosts
-            return [m for m in known if m.kind == "local" and is_meant]
-        local = [machine for machine in known if machine.kind == "local"]
-        if not self.was_up and not any(processes.is_alive(files, m.name) for m in local):
-            # What an earlier cluster left behind; this one has a number of its own.
-            for machine in local:
-                processes.end_agent(files, machine.name)
-            local = []
-        names = {machine.name for machine in local}
-        slots, source = parse_slots(order.slots) if order.slots else default_slots()
-        made = [_local_machine(files, n, slots, source) for n in range(1, order.local + 1)]
-        return local + [machine for machine in made if machine.name not in names]
-
-    def _plan_remote(self, known: list[Machine]) -> list[Machine]:
-        """The machines over ssh that shall run."""
-        order = self.order
-        is_all = order.local is None and (order.is_all or not order.hosts)
-        named = {host.name for host in order.hosts}
-        wanted = [m for m in known if m.kind == "ssh" and is_all and m.name not in named]
-        there = {machine.name: machine for machine in known}
-        for host in order.hosts:
-            machine = there.get(host.name, Machine(host.name, 0, "", "", "ssh", host))
-            if machine.kind != "ssh":
-                raise UsageError(
-                    f"{host.name} is a {machine.kind} machine of this cluster already; give the"
-                    " one over ssh another name, or use another --cluster"
-                )
-            wanted.append(replace(machine, host=host))
-        return wanted
-
-    def _grouped(
-        self, local: list[Machine], remote: list[Machine]
-    ) -> tuple[list[Machine], list[Machine]]:
-        """The same machines in the groups that they shall be in."""
-        known = [(machine.name, machine.labels) for machine in (*local, *remote)]
-        for group, pattern in self.order.groups:
-            names = select(known, pattern or "all", f"--group {group}=")
-
-            def placed(machine: Machine, group: str = group, names: list[str] = names) -> Machine:
-                others = tuple(one for one in machine.groups if one != group)
-                groups = (*others, group) if machine.name in names else others
-                return replace(machine, groups=groups)
-
-            local, remote = list(map(placed, local)), list(map(placed, remote))
-        return local, remote
 
     def _enrol(self, known: list[Machine], local: list[Machine], remote: list[Machine]) -> None:
         """cluster.json and keys, so that the bus lets them in."""
@@ -195,27 +148,29 @@ class _Raising:
     def _raise(
         self, known: list[Machine], local: list[Machine], dead: list[Machine], remote: list[Machine]
     ) -> None:
-        with ThreadPoolExecutor(2) as pool:
-            head, archive = pool.submit(self._watch_head), Future[Archive]()
-            if remote:
-                archive = pool.submit(self._archive)
-            try:
+        head, archive = Future[HeadWatch](), Future[Archive]()
+        try:
+            # Called away, it waits for both: a head that is about to begin is one to take down.
+            with ThreadPoolExecutor(2) as pool:
+                pool.submit(_fill, head, self._watch_head)
+                if remote:
+                    pool.submit(_fill, archive, self._archive)
                 if local:
                     self._raise_local(local, dead, head.result())
                 if remote:
                     self._raise_remote(known, remote, head, archive)
+        finally:
+            if head.done() and head.exception() is None:
                 head.result().close()
-            except BaseException:
-                # It may be about to begin: then it would stay behind, without a machine.
-                wait([head])
-                if head.exception() is None:
-                    head.result().close()
-                if not self.was_up and (not remote or not self.files.machines()):
-                    take_down(self.settings)
-                raise
         if self.files.machines():
             self._persist()
         elif not self.was_up:
+            take_down(self.settings)
+
+    def _undo(self, known: list[Machine], remote: list[Machine]) -> None:
+        """A head that was started for this does not stay behind without a machine."""
+        self._settle(known, remote)
+        if not self.was_up and (not remote or not self.files.machines()):
             take_down(self.settings)
 
     def _persist(self) -> None:
@@ -285,27 +240,32 @@ class _Raising:
         head: "Future[HeadWatch]",
         archive: "Future[Archive]",
     ) -> None:
-        landing = self._landing(head, archive)
+        landing = self.landing = self._landing(head, archive)
         landing.earlier = {machine.name: machine.host for machine in known}
-        new = {m.name for m in remote} - {m.name for m in known}
-        try:
-            self._fan_out(remote, landing)
-            for machine in landing.outdated:
-                self._replace(landing, machine)
-            for machine in remote:
-                if machine.name in landing.landed:
-                    landing.share_out(machine)
-        finally:
-            # Of one that we were called away from nobody knows whether its agent was started.
-            left = {machine.name for machine in remote} - set(self.raised)
-            traces = [replace(t, is_running=t.host.name in left) for t in landing.traces]
-            self._write_traces(traces)
-            failed = new - set(landing.landed)
-            self._write_machines(landing.landed, failed, landing.earlier)
-            for machine in remote:
-                if machine.name in failed:
-                    landing.close(machine)
+        self._fan_out(remote, landing)
+        for machine in landing.outdated:
+            self._replace(landing, machine)
+        for machine in remote:
+            if machine.name in landing.landed:
+                landing.share_out(machine)
+        self._settle(known, remote)
         head.result().ask("machines")
+
+    def _settle(self, known: list[Machine], remote: list[Machine]) -> None:
+        """Write down what became of them; a new one that did not come up is none of the cluster."""
+        landing = self.landing
+        failed = {machine.name for machine in remote} - {machine.name for machine in known}
+        if landing is None:
+            self._write_machines({}, failed, {})
+            return
+        # Of one that we were called away from nobody knows whether its agent was started.
+        left = {machine.name for machine in remote} - set(self.raised)
+        self._write_traces([replace(t, is_running=t.host.name in left) for t in landing.traces])
+        failed -= set(landing.landed)
+        self._write_machines(landing.landed, failed, landing.earlier)
+        for machine in remote:
+            if machine.name in failed:
+                landing.close(machine)
 
     def _fan_out(self, remote: list[Machine], landing: Landing) -> None:
         outdated = landing.outdated
@@ -358,9 +318,11 @@ class _Raising:
         self.on_machine(raised)
 
 
-def _local_machine(files: ClusterFiles, number: int, slots: int, slots_from: str) -> Machine:
-    name = f"local{number}"
-    return Machine(name, slots, slots_from, str(files.machine_dir(name) / "work"))
+def _fill(future: "Future[T]", make: Callable[[], T]) -> None:
+    try:
+        future.set_result(make())
+    except BaseException as error:  # noqa: BLE001 - raised again where it is asked for
+        future.set_exception(error)
 
 
 def _updated(machine: Machine, landed: Machine | None, before: Host | None) -> Machine:
