@@ -65,7 +65,8 @@ def context_of(function: Callable[..., Any], *, travels: bool = False) -> bytes:
             at=this_computer(),
             python=this_python(),
             modules=program_modules() if travels else {},
-            authkey=_authkey(),
+            # A secret, and of use only where the program is.
+            authkey=b"" if travels else _authkey(),
         )
     )
 

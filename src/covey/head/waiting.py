@@ -19,8 +19,8 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.03
 #: An agent that was started and is not heard of by then is told as a failure.
 READY_MAX_S = 30.0
-#: An agent that is not heard of so soon after its start may have ended: it is looked, first after
-#: this and then with doubling pauses.
+#: An agent that is not heard of so soon after its start may have ended: it is looked at,
+#: first after this and then with doubling pauses.
 CHECK_AFTER_S = 1.0
 #: A machine that fell silent may still run what it has, and is waited for as long as this.
 SILENT_MAX_S = 30.0
