@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from covey.cli.head import head_of, is_up, limited, not_up
 from covey.cli.output import note
+from covey.cli.raise_lines import taken_up
 from covey.cli.signals import ended_by_signals
 from covey.client.cluster import files_of
 from covey.errors import FleetError, MachineError, UsageError
@@ -112,7 +113,9 @@ def _bring_up(settings: Settings, order: UpOrder) -> dict[str, str]:
         if machine.error is not None:
             failed[machine.name] = machine.error.message.removeprefix(f"{machine.name}: ")
 
-    up(settings, order, hear)
+    if not up(settings, order, hear).was_up and (left := taken_up(settings)):
+        # They have slots before this call does.
+        note(f"covey: {left}")
     return failed
 
 

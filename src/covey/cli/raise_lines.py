@@ -4,12 +4,17 @@ import sys
 from collections.abc import Sequence
 
 from covey.cli.output import counted, has_colour, note, printable, say
+from covey.client.reach import view_of
 from covey.head.raising import Raised, Up
 from covey.head.reason import explained
+from covey.model.job import OPEN_STATES
+from covey.settings import Settings
 
 _GREEN, _RED, _PLAIN = "\033[32m", "\033[31m", "\033[0m"
 #: Names of machines that failed, in the summary; more are counted.
 FAILED_SHOWN_MAX = 8
+#: Jobs that one line names.
+JOBS_SHOWN_MAX = 8
 _DONE = {"running": "was up", "replaced": "replaced", "sent": "archive is there"}
 
 
@@ -72,3 +77,15 @@ def summary_of(done: Up) -> str:
         if not more:
             parts.append(f"again: covey up {' '.join(failed)}")
     return "  " + " · ".join(parts)
+
+
+def taken_up(settings: Settings) -> str:
+    """What a head that has just begun goes on with, for people; "" = nothing was left."""
+    numbers = [row.job for row in view_of(settings).jobs(states=OPEN_STATES) if row.run is None]
+    if not numbers:
+        return ""
+    shown = ", ".join(map(str, numbers[:JOBS_SHOWN_MAX])) + (
+        " …" if len(numbers) > JOBS_SHOWN_MAX else ""
+    )
+    jobs, go = ("job", "goes") if len(numbers) == 1 else ("jobs", "go")
+    return f"{jobs} {shown} {go} on, left open before: covey attach {numbers[0]}"

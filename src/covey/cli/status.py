@@ -12,9 +12,10 @@ from covey.cli.duration import duration
 from covey.cli.head import head_of, is_up, not_up
 from covey.cli.output import Column, counted, note, print_json, print_table, printable, say, size
 from covey.cli.ping import machines_of, milliseconds
-from covey.cli.view import OPEN, ledger_of
+from covey.cli.view import ledger_of
 from covey.errors import InventoryError
 from covey.fleet.limit import select
+from covey.model.job import OPEN_STATES
 from covey.settings import Settings
 
 #: State of a machine that takes work (`core.agents.AgentState`).
@@ -202,7 +203,7 @@ def _status_without_head(call: Call, settings: Settings, limit: str) -> int:
     if machines:
         _print_machines(machines)
     say(f"this machine: {counted(slots, 'slot')} ({origin}); covey map uses them meanwhile")
-    running = [row for row in ledger_of(settings).jobs(states=OPEN) if row.is_live]
+    running = [row for row in ledger_of(settings).jobs(states=OPEN_STATES) if row.is_live]
     if running:
         say(f"{counted(len(running), 'job')} running here: covey jobs")
     return code

@@ -9,7 +9,7 @@ import click
 from covey.cli.call import Call, accept_new_option, command, hosts_file_option, limit_option
 from covey.cli.offer import host_names
 from covey.cli.output import counted, note, print_json, printable, say
-from covey.cli.raise_lines import MachineLines, summary_of
+from covey.cli.raise_lines import MachineLines, summary_of, taken_up
 from covey.cli.signals import ended_by_signals
 from covey.client.cluster import Machine, files_of
 from covey.errors import CoveyError, UsageError
@@ -205,6 +205,8 @@ def _raise(call: Call, settings: Settings, order: UpOrder) -> int:
     done = raise_up(settings, order, lines.show, lines.waits)
     if done.note:
         note(f"covey: {done.note}")
+    if not done.was_up and order.is_starting and (left := taken_up(settings)):
+        note(f"covey: {left}")
     if warning := root_warning([machine.name for machine in done.machines if machine.is_root]):
         note(f"covey: {warning}")
     failed = [machine.name for machine in done.machines if machine.state == "failed"]

@@ -11,14 +11,12 @@ from covey.cli.placed import placement_value
 from covey.cli.select import Selector, pick
 from covey.client.reach import view_of
 from covey.errors import UsageError
-from covey.model.job import FINAL_STATES, JobState
+from covey.model.job import FINAL_STATES
 from covey.model.task import OutcomeState
 from covey.scheduler.rows import JobRow, OutcomeRow
 from covey.scheduler.view import LedgerView
 from covey.settings import Settings
 
-#: States of jobs that something may still happen to.
-OPEN = (JobState.RUNNING, JobState.CANCELLING)
 #: Shown for a job that has not ended and that nobody runs: `covey resume` goes on with it.
 INTERRUPTED = "interrupted"
 

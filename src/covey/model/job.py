@@ -17,6 +17,8 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+#: States of jobs that something may still happen to.
+OPEN_STATES = (JobState.RUNNING, JobState.CANCELLING)
 #: States after which a job has no further outcome.
 FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 

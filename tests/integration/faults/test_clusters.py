@@ -54,6 +54,23 @@ def test_the_tasks_of_a_killed_agent_run_elsewhere_and_up_brings_it_back(lab: La
         assert cluster.agent("local1") is not None
 
 
+def test_the_next_up_says_which_jobs_it_goes_on_with(lab: Lab) -> None:
+    with lab.cluster():
+        run = lab.map(held_back(lab), ":::", "a", "b")
+        wait_until(lambda: lab.view.jobs() and lab.view.job(1).total)
+        run.kill()
+    again = lab("up", "--local", "1")
+    try:
+        assert "job 1 goes on, left open before: covey attach 1" in again.stderr
+        let_go(lab)
+        assert lab("attach", "1").returncode == 0
+        # And of none, when there is none.
+        assert lab("down").returncode == 0
+        assert "left open" not in lab("up", "--local", "1").stderr
+    finally:
+        lab("down")
+
+
 def test_a_killed_bus_server_is_started_again_by_the_head(lab: Lab) -> None:
     with lab.cluster() as cluster:
         before = cluster.server
