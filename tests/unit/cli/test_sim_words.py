@@ -152,3 +152,10 @@ def test_all_that_is_compared_runs_on_one_engine_that_ends_soon(figure: str, eng
     given = sim.make_context("sim", [figure, "--machines", "50", "--jobs", "50"]).params
     words = {name: given[name] for name in Asked.__dataclass_fields__}
     assert {study.engine for study in planned(Asked(**words)).studies} == {engine}
+
+
+def test_a_part_of_which_no_job_has_ended_has_no_figures(capsys: pytest.CaptureFixture[str]):
+    words = ("fairness", "--machines", "4", "--jobs", "100", "--seed", "1", "--processes", "1")
+    assert covey_sim(*words) == 0
+    (first,) = (line for line in capsys.readouterr().out.splitlines() if "share first" in line)
+    assert first.split("share first")[1].split()[:6] == ["-"] * 6

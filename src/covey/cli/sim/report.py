@@ -39,6 +39,10 @@ def print_report(plan: Plan, done: Done, *, as_json: bool) -> None:
     )
 
 
+#: What a point of which no job has ended cannot say.
+_OF_JOBS = frozenset({"p50 ms", "p95 ms", "p99 ms", "ideal ms", "slowdown", "no wait"})
+
+
 def _print_table(points: list[Point]) -> None:
     shown: dict[str, Callable[[Point], str]] = {
         "policy": lambda p: p.policy,
@@ -63,8 +67,20 @@ def _print_table(points: list[Point]) -> None:
     if len({point.probe_ratio for point in points}) == 1:
         del shown["d"]
     left = ("policy", "", "engine")
+    cells = shown.items()
     columns = [Column(title, right=title not in left) for title in shown]
-    print_table(columns, [[cell(point) for cell in shown.values()] for point in points])
+    rows = [
+        [
+            "-" if title in _OF_JOBS and not _has_ended(point) else cell(point)
+            for title, cell in cells
+        ]
+        for point in points
+    ]
+    print_table(columns, rows)
+
+
+def _has_ended(point: Point) -> bool:
+    return point.jobs > point.unfinished
 
 
 def _ms(seconds: float) -> str:
