@@ -57,17 +57,12 @@ def _step(world: World, rng: Random) -> None:
 
 def _quieten(world: World) -> None:
     """All that is on its way arrives, short tasks end, clocks go on; long tasks run."""
-    until = world.now + FOUND_MAX_S
-    while world.now < until:
-        for source, target in world.busy_wires():
-            for _ in range(len(world.wire(source, target))):
-                world.deliver(source, target)
-        for node in world.live():
-            world.tick(node)
+
+    def end_short() -> None:
         for node, slot, run in _runs(world, SHORT):
             world.work(node, slot, [SUCCEEDED] * len(run.start.ids))
-        if not world.busy_wires():
-            world.now = max(world.now, world.next_wake() or world.now + 1.0)
+
+    world.pass_time(FOUND_MAX_S, end_short)
 
 
 def _cluster(rng: Random) -> tuple[World, Node]:

@@ -1,5 +1,7 @@
 """A cluster on its stage: how it is healed, and the laws that hold for it."""
 
+from collections.abc import Callable
+
 from tests import invariants as law
 from tests.property.nodes import SUCCEEDED, Node
 from tests.property.stage import Stage
@@ -62,9 +64,7 @@ class World(Stage):
         for node in self.agents():
             if not node.is_up:
                 self.birth_of_agent(node.name)
-        for source, target in self.busy_wires():
-            for _ in range(len(self.wire(source, target))):
-                self.deliver(source, target)
+        self.deliver_all()
         for node in self.live():
             while node.disk:
                 self.commit(node)
@@ -72,6 +72,23 @@ class World(Stage):
             for slot in list(node.running):
                 run = node.running[slot]
                 self.work(node, slot, [SUCCEEDED] * len(run.start.ids))
+
+    def deliver_all(self) -> None:
+        """What is on its way arrives; not what that is answered with."""
+        for source, target in self.busy_wires():
+            for _ in range(len(self.wire(source, target))):
+                self.deliver(source, target)
+
+    def pass_time(self, seconds: float, work: Callable[[], object]) -> None:
+        """All that is on its way arrives and clocks go on; `work` is what tasks do, each turn."""
+        until = self.now + seconds
+        while self.now < until:
+            self.deliver_all()
+            for node in self.live():
+                self.tick(node)
+            work()
+            if not self.busy_wires():
+                self.now = max(self.now, self.next_wake() or self.now + 1.0)
 
     def is_quiet(self) -> bool:
         """Nothing is left to do."""
