@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -41,21 +42,17 @@ def apart(work: Callable[[], T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return work()
-    came: list[T] = []
-    errors: list[BaseException] = []
+    came = Future[T]()
+    threading.Thread(target=fill, args=(came, work), name="covey-apart", daemon=True).start()
+    return came.result()
 
-    def call() -> None:
-        try:
-            came.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that called
-            errors.append(error)
 
-    thread = threading.Thread(target=call, name="covey-apart", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return came[0]
+def fill(future: "Future[T]", work: Callable[[], T]) -> None:
+    """Call it; whoever asks the future gets what it returns, or raises."""
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - raised again where it is asked for
+        future.set_exception(error)
 
 
 class Alarm:

@@ -1,4 +1,4 @@
-"""What a mistyped option may have meant. Pure."""
+"""The sentence about an option that there is not, and what it may have meant. Pure."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,7 +9,14 @@ NEAR_MIN = 0.65
 NAMED_MAX = 3
 
 
-def near_options(typed: str, known: Iterable[str]) -> list[str]:
+def unknown_option(typed: str, known: Iterable[str], command: str) -> str:
+    """The sentence; command: whose help tells all options."""
+    if near := _near(typed, known):
+        return f"unknown option {typed} — did you mean {' or '.join(near)}?"
+    return f"unknown option {typed} — see: {command} --help"
+
+
+def _near(typed: str, known: Iterable[str]) -> list[str]:
     """The options that begin with what was typed, else the one that is spelt nearly so, or none.
 
     Dashes do not count: every option has them.

@@ -2,7 +2,7 @@
 
 import click
 
-from covey.cli.near import near_options
+from covey.cli.near import unknown_option
 
 #: Exit codes (see `cli.main`); click knows no Ctrl-C of its own when it is not standalone.
 _USAGE, _INTERRUPTED = 2, 130
@@ -28,13 +28,11 @@ def _no_such_option(error: click.NoSuchOption) -> str:
     # Not click's own possibilities: it calls `--now` near to `--job`.
     name = error.option_name
     if error.ctx is None:
-        return f"unknown option {name} — see: covey --help"
+        return unknown_option(name, (), "covey")
     options = [
         spelling
         for parameter in error.ctx.command.get_params(error.ctx)
         if isinstance(parameter, click.Option) and not parameter.hidden
         for spelling in (*parameter.opts, *parameter.secondary_opts)
     ]
-    if near := near_options(name, options):
-        return f"unknown option {name} — did you mean {' or '.join(near)}?"
-    return f"unknown option {name} — see: {error.ctx.command_path} --help"
+    return unknown_option(name, options, error.ctx.command_path)

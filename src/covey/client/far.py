@@ -136,8 +136,8 @@ class FarHead:
                     # It may have come up meanwhile.
                     hello, _ = self._ask(door, ["hello", []])
                     self._is_up = bool(hello.get("is_up", True))
-                if not self._is_up and method not in doorway.READING:
-                    raise self._not_up()
+                    if not self._is_up:
+                        raise self._not_up()
                 value, error = self._ask(door, [method, list(args)])
             except (OSError, EOFError, ValueError):
                 self._lose(door)

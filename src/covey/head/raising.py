@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from covey._version import VERSION
 from covey.agent import persist, runtime
 from covey.agent.cpus import parse_slots
+from covey.bus.loop import fill
 from covey.client.cluster import COMMAND, ClusterFiles, Machine, Trace, files_of
 from covey.client.users import write_users
 from covey.errors import AlreadyUp, MachineError, UsageError
@@ -33,8 +33,6 @@ from covey.model.agent_state import AgentState
 from covey.scheduler.locks import head_is_up
 from covey.scheduler.places import settled
 from covey.settings import Settings
-
-T = TypeVar("T")
 
 #: Virtual machines that one `up --local` makes at most.
 LOCAL_MACHINES_MAX = 256
@@ -152,9 +150,9 @@ class _Raising:
         try:
             # Called away, it waits for both: a head that is about to begin is one to take down.
             with ThreadPoolExecutor(2) as pool:
-                pool.submit(_fill, head, self._watch_head)
+                pool.submit(fill, head, self._watch_head)
                 if remote:
-                    pool.submit(_fill, archive, self._archive)
+                    pool.submit(fill, archive, self._archive)
                 if local:
                     self._raise_local(local, dead, head.result())
                 if remote:
@@ -316,13 +314,6 @@ class _Raising:
     def _tell(self, raised: Raised) -> None:
         self.raised[raised.name] = raised
         self.on_machine(raised)
-
-
-def _fill(future: "Future[T]", make: Callable[[], T]) -> None:
-    try:
-        future.set_result(make())
-    except BaseException as error:  # noqa: BLE001 - raised again where it is asked for
-        future.set_exception(error)
 
 
 def _updated(machine: Machine, landed: Machine | None, before: Host | None) -> Machine:

@@ -300,4 +300,4 @@ def _listed(directory: Path) -> list[Path]:
         return []
 
 
-__all__ = ["COMMAND_MAX_S", "Call", "Lab", "is_alive"]
+__all__ = ["Call", "Lab", "is_alive"]

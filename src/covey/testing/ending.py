@@ -13,10 +13,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from covey.bus.loop import fill
 from covey.testing.waiting import WAIT_MAX_S, NeverHappened
 
 if TYPE_CHECKING:
@@ -39,23 +41,13 @@ def returns(call: Callable[[], T], *, describe: str, timeout_s: float = WAIT_MAX
     Raises:
         NeverHappened: it did not return in time; with where it stands.
     """
-    came: list[T] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            came.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that called
-            errors.append(error)
-
-    thread = threading.Thread(target=work, name="covey-test-call", daemon=True)
+    came = Future[T]()
+    thread = threading.Thread(target=fill, args=(came, call), name="covey-test-call", daemon=True)
     thread.start()
     thread.join(timeout_s)
-    if thread.is_alive():
+    if not came.done():
         raise NeverHappened(f"not within {timeout_s:g} s: {describe}. It stands here:\n{_stacks()}")
-    if errors:
-        raise errors[0]
-    return came[0]
+    return came.result()
 
 
 def join(*threads: threading.Thread, timeout_s: float = WAIT_MAX_S) -> None:

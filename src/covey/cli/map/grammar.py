@@ -17,7 +17,7 @@ from typing import Any
 from covey.cli.map import values as read
 from covey.cli.map.options import ELSEWHERE, FLAGS, REFUSED, REPEATED, VALUES
 from covey.cli.map.plan import MapPlan, Source
-from covey.cli.near import near_options
+from covey.cli.near import unknown_option
 from covey.errors import UsageError
 from covey.model.knobs import check_knobs, policy_named, probe_ratio_of
 
@@ -119,14 +119,13 @@ def _unknown(name: str) -> UsageError:
     if advice := ELSEWHERE.get(name):
         return UsageError(f"covey map has no {name} — {advice}")
     if not name.startswith("--"):
-        return UsageError(f"unknown option {name} — see: covey map --help")
+        # Of one letter, nothing is near.
+        return UsageError(unknown_option(name, (), "covey map"))
     known = [*FLAGS, *VALUES]
     is_begun = any(other.startswith(name) for other in known)
     if not is_begun and (refused := [other for other in REFUSED if other.startswith(name)]):
         return _unknown(refused[0])
-    if near := near_options(name, known):
-        return UsageError(f"unknown option {name} — did you mean {' or '.join(near)}?")
-    return UsageError(f"unknown option {name} — see: covey map --help")
+    return UsageError(unknown_option(name, known, "covey map"))
 
 
 def _command(argv: Sequence[str], at: int) -> tuple[tuple[bytes, ...], int]:
